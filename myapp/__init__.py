@@ -1,0 +1,80 @@
+"""A blueprint-plugin application platform on Flask: what authors of blueprints and plugins import.
+
+``docs/public.md`` lists every name.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from importlib import import_module
+
+from .core.plugins.finder import install_finder
+
+if t.TYPE_CHECKING:
+    from .core.app import CustomFlask as CustomFlask
+    from .core.app import create_app as create_app
+    from .core.data import Model as Model
+    from .core.data import get_db as get_db
+    from .core.errors import ApiException as ApiException
+    from .core.errors import ValidationError as ValidationError
+    from .core.plugins import PluginContext as PluginContext
+    from .core.plugins import hookimpl as hookimpl
+    from .core.tasks import after_commit as after_commit
+    from .core.tasks import after_rollback as after_rollback
+    from .core.tasks import get_resource as get_resource
+    from .core.tasks import task as task
+    from .core.tasks import tasked as tasked
+    from .core.tasks import untasked as untasked
+    from .core.web import ApiResult as ApiResult
+
+__version__ = "0.1.0"
+
+#: Which part gives which name. Resolved at first use (PEP 562): a plugin that needs one does not import them all.
+_PARTS = {
+    "ApiException": "errors",
+    "ApiResult": "web",
+    "CustomFlask": "app",
+    "Model": "data",
+    "PluginContext": "plugins",
+    "ValidationError": "errors",
+    "after_commit": "tasks",
+    "after_rollback": "tasks",
+    "create_app": "app",
+    "get_db": "data",
+    "get_resource": "tasks",
+    "hookimpl": "plugins",
+    "task": "tasks",
+    "tasked": "tasks",
+    "untasked": "tasks",
+}
+
+__all__ = [
+    "ApiException",
+    "ApiResult",
+    "CustomFlask",
+    "Model",
+    "PluginContext",
+    "ValidationError",
+    "after_commit",
+    "after_rollback",
+    "create_app",
+    "get_db",
+    "get_resource",
+    "hookimpl",
+    "task",
+    "tasked",
+    "untasked",
+]
+
+install_finder()
+
+
+def __getattr__(name: str) -> t.Any:
+    if name not in _PARTS:
+        raise AttributeError(f"module 'myapp' has no attribute {name!r}. docs/public.md lists what it has.")
+    value = globals()[name] = getattr(import_module(f"myapp.core.{_PARTS[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

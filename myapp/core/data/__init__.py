@@ -1,0 +1,58 @@
+"""The database: the task's SQLAlchemy session, models, migrations."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .engine import get_engine
+from .migrations import (
+    Position,
+    downgrade,
+    ensure_schema,
+    get_schema,
+    init_schema,
+    positions,
+    register_migrations,
+    revise,
+    upgrade,
+    upgrades_by_itself,
+)
+from .model import Model
+from .outages import Outage, find_outage
+from .registry import get_metadata
+from .session import TaskSession, get_db
+
+if t.TYPE_CHECKING:
+    from flask import Flask
+
+__all__ = [
+    "Model",
+    "Outage",
+    "Position",
+    "TaskSession",
+    "downgrade",
+    "ensure_schema",
+    "find_outage",
+    "get_db",
+    "get_engine",
+    "get_metadata",
+    "get_schema",
+    "init_app",
+    "positions",
+    "register_migrations",
+    "revise",
+    "upgrade",
+    "upgrades_by_itself",
+]
+
+
+def init_app(app: Flask) -> None:
+    """Attach the database; nothing is opened before the first ``get_db()``.
+
+    Reads ``MYAPP_DATABASE_URL`` (default: SQLite in the instance folder) and ``MYAPP_PROFILE`` (development upgrades
+    the tables at first use, production refuses).
+    """
+    init_schema(app)
+    state = app.extensions["myapp.tasks"]
+    state.savepoint = lambda: get_db().begin_nested()
+    state.explain = lambda error: find_outage(app, error)

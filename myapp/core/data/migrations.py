@@ -1,0 +1,272 @@
+"""Schema migrations: Alembic, with one version table for each owner (the core, each plugin)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import typing as t
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from ..config import get_config
+from ..errors import SchemaError
+from ..runtime import get_runtime
+from .engine import get_engine
+from .registry import CORE, get_metadata
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from alembic.config import Config
+    from flask import Flask
+
+logger = logging.getLogger("myapp.data")
+
+#: The folder with ``env.py`` and the template of new revisions; below it lie the core's own versions.
+SCRIPTS = Path(__file__).resolve().parents[2] / "migrations"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whoever has tables: its name, the import root of its models, the folder of its Alembic versions."""
+
+    name: str
+    package: str
+    versions: Path
+
+    @property
+    def version_table(self) -> str:
+        """The table that says how far its migrations have come."""
+        return f"alembic_version_{self.name}"
+
+    def owns(self, table: str, owners: tuple[str, ...]) -> bool:
+        """Whether a table found in the database is this owner's; a plugin's tables begin with its name."""
+        if table.startswith("alembic_version_"):
+            return False
+        if self.name != "core":
+            return table.startswith(f"{self.name}_")
+        return not any(table.startswith(f"{other}_") for other in owners if other != "core")
+
+
+@dataclass
+class Schema:
+    """The owners of one app; the order is the order of upgrades."""
+
+    owners: dict[str, Owner] = field(default_factory=dict)
+
+
+@dataclass
+class Checked:
+    """What this process knows of the database: which owners it has seen at their newest version."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    current: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far one owner's tables have come."""
+
+    owner: str
+    current: str | None
+    newest: str | None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether nothing is left to be upgraded."""
+        return self.current == self.newest
+
+
+def register_migrations(app: Flask, owner: str, package: str, folder: Path | str) -> None:
+    """Let ``owner`` bring its own tables.
+
+    :param owner: the plugin's name; its tables begin with ``<owner>_``.
+    :param package: the import root of its models, such as ``myapp_plugins.shop``.
+    :param folder: its Alembic version files.
+    :raises SchemaError: when the folder does not exist.
+    """
+    versions = Path(folder)
+    if not versions.is_dir():
+        raise SchemaError(f"The migrations of {owner} are to be in {versions}, which is not a folder.")
+    get_schema(app).owners[owner] = Owner(owner, package, versions)
+
+
+def get_schema(app: Flask) -> Schema:
+    """Return the owners of the app's tables."""
+    return t.cast("Schema", app.extensions["myapp.data"])
+
+
+def ensure_schema(app: Flask) -> None:
+    """Bring the tables up to date at the first use of the database in this process.
+
+    Development and tests upgrade; production refuses, because an upgrade is a decision of its operator.
+
+    :raises SchemaError: in production, when a migration is missing.
+    """
+    owners = get_schema(app).owners
+    checked = get_runtime(app).get("data.checked", Checked)
+    if checked.current.issuperset(owners):
+        return
+    with checked.lock:
+        behind = [owner for owner in owners.values() if _newest(owner) is not None]
+        if behind and not checked.current.issuperset(owners):
+            _bring_up_to_date(app)
+        checked.current |= frozenset(owners)
+
+
+def upgrades_by_itself(app: Flask) -> bool:
+    """Whether tables that are older than the code are upgraded without being asked."""
+    return get_config(app).is_development or app.testing
+
+
+def _bring_up_to_date(app: Flask) -> None:
+    missing = [position for position in positions(app) if not position.is_current]
+    if not missing:
+        return
+    if not upgrades_by_itself(app):
+        names = ", ".join(position.owner for position in missing)
+        raise SchemaError(f"The tables of {names} are older than the code. Run: flask db upgrade")
+    for line in upgrade(app):
+        logger.info(line)
+
+
+def positions(app: Flask) -> list[Position]:
+    """Return how far each owner's tables have come, the core first."""
+    with get_engine(app).connect() as connection:
+        tables = set(sa.inspect(connection).get_table_names())
+        return [
+            Position(owner.name, _current(connection, owner, tables), _newest(owner))
+            for owner in get_schema(app).owners.values()
+        ]
+
+
+def upgrade(app: Flask, target: str = "head") -> list[str]:
+    """Upgrade every owner's tables, each in one transaction, and return a sentence for each that changed.
+
+    :raises SchemaError: when rows are left whose foreign keys point nowhere; that owner's tables stay as they were.
+    """
+    from alembic import command  # 100 ms, only where migrations run.
+
+    lines: list[str] = []
+    for owner in get_schema(app).owners.values():
+        newest = _newest(owner)
+        if newest is None:
+            continue
+        with _migrating(app, owner) as config:
+            before = _current(config.attributes["connection"], owner)
+            command.upgrade(config, target)
+            after = _current(config.attributes["connection"], owner)
+        if before != after:
+            lines.append(f"The tables of {owner.name} are at {after} (were at {before or 'nothing'}).")
+    return lines
+
+
+def downgrade(app: Flask, name: str, target: str) -> None:
+    """Take the tables of one owner back to ``target`` (a revision, ``-1`` or ``base``)."""
+    from alembic import command  # 100 ms, only where migrations run.
+
+    with _migrating(app, get_owner(app, name)) as config:
+        command.downgrade(config, target)
+
+
+def revise(app: Flask, name: str, message: str) -> Path:
+    """Write a new revision for one owner: what its models have and its tables do not; return the file."""
+    from alembic import command  # 100 ms, only where migrations run.
+
+    with _migrating(app, get_owner(app, name)) as config:
+        script = command.revision(config, message=message, autogenerate=True)
+    if script is None or isinstance(script, list):
+        raise SchemaError(f"Alembic wrote no single revision for {name}.")
+    return Path(script.path)
+
+
+def get_owner(app: Flask, name: str) -> Owner:
+    """Return the owner ``name``.
+
+    :raises SchemaError: when there is none, with the names that there are.
+    """
+    owners = get_schema(app).owners
+    if name not in owners:
+        raise SchemaError(f"{name!r} owns no tables here. Owners: {', '.join(owners)}.")
+    return owners[name]
+
+
+@contextmanager
+def _migrating(app: Flask, owner: Owner) -> Iterator[Config]:
+    """Open the one transaction of a migration and yield Alembic's configuration for it.
+
+    Foreign keys are off meanwhile, because SQLite deletes the children when Alembic copies and drops a table, and are
+    checked before the commit.
+    """
+    engine = get_engine(app)
+    is_sqlite = engine.dialect.name == "sqlite"
+    with engine.connect() as connection:
+        if is_sqlite:
+            # The pragma does nothing inside a transaction: it goes to the driver before BEGIN.
+            t.cast("t.Any", connection.connection.dbapi_connection).execute("PRAGMA foreign_keys = OFF")
+        try:
+            # IMMEDIATE: a second process waits here, and then finds the work done.
+            with connection.execution_options(myapp_writes=True).begin():
+                yield _config(app, owner, connection)
+                if is_sqlite:
+                    _check_foreign_keys(connection, owner)
+        finally:
+            if is_sqlite:
+                t.cast("t.Any", connection.connection.dbapi_connection).execute("PRAGMA foreign_keys = ON")
+
+
+def _check_foreign_keys(connection: sa.Connection, owner: Owner) -> None:
+    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
+    if broken:
+        tables = ", ".join(sorted({str(row[0]) for row in broken}))
+        raise SchemaError(
+            f"The migration of {owner.name} would leave {len(broken)} rows of {tables} that point nowhere. Nothing was"
+            " changed; correct the migration."
+        )
+
+
+def _config(app: Flask, owner: Owner, connection: sa.Connection) -> Config:
+    from alembic.config import Config  # 100 ms, only where migrations run.
+
+    config = Config()
+    # ConfigParser reads % as the beginning of a reference.
+    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
+    config.set_main_option("version_locations", str(owner.versions).replace("%", "%%"))
+    config.set_main_option("path_separator", "newline")
+    owners = tuple(get_schema(app).owners)
+
+    def include_name(name: str | None, kind: str, _parents: t.Any) -> bool:
+        return kind != "table" or name is None or owner.owns(name, owners)
+
+    config.attributes.update(
+        connection=connection,
+        metadata=get_metadata(owner.package),
+        version_table=owner.version_table,
+        include_name=include_name,
+    )
+    return config
+
+
+def _current(connection: sa.Connection, owner: Owner, tables: set[str] | None = None) -> str | None:
+    if owner.version_table not in (sa.inspect(connection).get_table_names() if tables is None else tables):
+        return None
+    table = sa.table(owner.version_table, sa.column("version_num"))
+    return t.cast("str | None", connection.scalar(sa.select(table.c.version_num)))
+
+
+def _newest(owner: Owner) -> str | None:
+    """Return the newest revision of the owner's version files, or None when there are none."""
+    if not any(path.suffix == ".py" and path.stem != "__init__" for path in owner.versions.iterdir()):
+        return None
+    from alembic.script import ScriptDirectory  # 100 ms, only where there are migrations.
+
+    script = ScriptDirectory(str(SCRIPTS), version_locations=[str(owner.versions)])
+    return script.get_current_head()
+
+
+def init_schema(app: Flask) -> None:
+    """Attach the owners of tables; the core comes first."""
+    app.extensions["myapp.data"] = Schema({"core": Owner("core", CORE, SCRIPTS / "versions")})

@@ -1,0 +1,187 @@
+"""The task's session: ``get_db()``."""
+
+from __future__ import annotations
+
+import logging
+import typing as t
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
+
+from ..config import get_config
+from ..errors import ReadOnlyTaskError, TaskEndedError, TransactionControlError
+from ..tasks import Effects, Resource, Task, get_task
+from . import sqlite
+from .engine import committing, get_engine
+from .migrations import ensure_schema
+
+logger = logging.getLogger("myapp.data")
+
+RESOURCE = "db"
+
+
+class TaskSession(Session):
+    """The session of one task; the task alone commits and rolls it back."""
+
+    def __init__(self, bind: sa.Engine, task: Task) -> None:
+        options = {sqlite.TASK: task, sqlite.WRITES: task.writes, sqlite.READ_ONLY: task.is_read_only}
+        super().__init__(bind=bind, expire_on_commit=False, execution_options=options)
+        self.task = task
+        self.is_ended = False
+        self.has_written = False
+        #: The callbacks that belong to each open SAVEPOINT, and the ones that were rolled back.
+        self.savepoints: dict[SessionTransaction, Effects] = {}
+        self.rolled_back: set[SessionTransaction] = set()
+
+    def commit(self) -> None:
+        """Refuse: the task commits, before its answer leaves.
+
+        :raises TransactionControlError: always.
+        """
+        raise TransactionControlError(
+            "get_db().commit() is not needed: the task commits when it ends without an error, before its answer"
+            " leaves. To commit a part by itself, open a task of its own: with app.task(): …"
+        )
+
+    def rollback(self) -> None:
+        """Refuse: an error rolls the task back.
+
+        :raises TransactionControlError: always.
+        """
+        raise TransactionControlError(
+            "get_db().rollback() would leave the task half done. Raise an error (ApiException, abort) or call"
+            " task.doom() to roll the whole task back; put what may fail alone into: with task.savepoint(): …"
+        )
+
+    def close(self) -> None:
+        """Refuse: the task releases its session.
+
+        :raises TransactionControlError: always.
+        """
+        raise TransactionControlError(
+            "get_db().close() would throw away what the task has written. The task releases its session when it ends;"
+            " do not use get_db() in a with statement."
+        )
+
+    def begin(self, nested: bool = False) -> SessionTransaction:
+        """Begin a SAVEPOINT; the transaction itself begins with the first query.
+
+        :raises TransactionControlError: without ``nested``.
+        """
+        if nested:
+            return super().begin(nested=True)
+        raise TransactionControlError(
+            "get_db().begin() is not needed: the transaction begins with the first query. For a part that may fail"
+            " alone: with task.savepoint(): …; for a transaction of its own: with app.task(): …"
+        )
+
+    def get_bind(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
+        """Return the engine.
+
+        :raises TaskEndedError: when the task has ended: a lazy load, or a query too late.
+        """
+        if self.is_ended:
+            raise TaskEndedError(
+                f"A query or a lazy load after task {self.task.id} had ended and released its connection. Load what"
+                " you need before the task ends (for example with selectinload()), or query again in the current task"
+                " with get_db()."
+            )
+        return super().get_bind(*args, **kwargs)
+
+
+def get_db() -> TaskSession:
+    """Return the SQLAlchemy session of the current task, opened at first use.
+
+    It is committed when the task ends without an error, and rolled back otherwise; commit(), rollback(), begin() and
+    close() by hand are refused. What was loaded stays readable after the commit, in callbacks too.
+
+    :raises NoTaskError: outside of an application context.
+    :raises TaskEndedError: when the task has ended.
+    """
+    task = get_task()
+    session: TaskSession | None = task.resource(RESOURCE)
+    if session is None:
+        task.check_open("get_db()")
+        ensure_schema(task.app)
+        session = TaskSession(get_engine(task.app), task)
+        task.bind(
+            Resource(RESOURCE, session, _release, prepare=_prepare, commit=_commit, rollback=None, commits_last=True)
+        )
+    return session
+
+
+def _prepare(session: TaskSession) -> None:
+    """Find out what can be found out before anything is committed; SQLite checks the rest at COMMIT."""
+    session.flush()
+
+
+def _commit(session: TaskSession) -> None:
+    _warn_of_writing_stream(session)
+    token = committing.set(True)
+    try:
+        Session.commit(session)
+    finally:
+        committing.reset(token)
+    session.is_ended = True
+
+
+def _release(session: TaskSession) -> None:
+    """Return the connection; objects of a committed session stay attached, so that a lazy load can say what is wrong.
+
+    A session that did not commit is closed rather than rolled back: rolling back would expire what an error handler
+    wants to print.
+    """
+    if not session.is_ended:
+        session.is_ended = True
+        Session.close(session)
+
+
+def _refuse_read_only(session: TaskSession) -> None:
+    if session.task.is_read_only and (session.new or session.dirty or session.deleted):
+        raise ReadOnlyTaskError(
+            f"Task {session.task.id} was opened with app.task(read_only=True) and cannot write. Open it without."
+        )
+
+
+def _warn_of_writing_stream(session: TaskSession) -> None:
+    task = session.task
+    if task.kind == "stream" and session.has_written and get_config(task.app).is_development:
+        logger.warning(
+            "The streamed body of task %s wrote to the database: it holds SQLite's only write lock for as long as the"
+            " client reads. Write inside: with app.task(): …",
+            task.id,
+        )
+
+
+def _bind_listeners() -> None:
+    """Tie callbacks to savepoints, those of a plain ``get_db().begin_nested()`` included, and notice writes."""
+
+    @event.listens_for(TaskSession, "after_transaction_create")
+    def create(session: TaskSession, transaction: SessionTransaction) -> None:
+        if transaction.nested:
+            session.savepoints[transaction] = session.task.push_effects()
+
+    @event.listens_for(TaskSession, "after_soft_rollback")
+    def roll_back(session: TaskSession, transaction: SessionTransaction) -> None:
+        session.rolled_back.add(transaction)
+
+    @event.listens_for(TaskSession, "after_transaction_end")
+    def end(session: TaskSession, transaction: SessionTransaction) -> None:
+        effects = session.savepoints.pop(transaction, None)
+        if effects is not None:
+            session.task.pop_effects(effects, rolled_back=transaction in session.rolled_back)
+        session.rolled_back.discard(transaction)
+
+    @event.listens_for(TaskSession, "before_flush")
+    def flush(session: TaskSession, _context: t.Any, _instances: t.Any) -> None:
+        _refuse_read_only(session)
+        session.has_written = session.has_written or bool(session.new or session.dirty or session.deleted)
+
+    @event.listens_for(TaskSession, "do_orm_execute")
+    def execute(state: ORMExecuteState) -> None:
+        if state.is_insert or state.is_update or state.is_delete:
+            t.cast("TaskSession", state.session).has_written = True
+
+
+_bind_listeners()

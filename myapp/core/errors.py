@@ -1,0 +1,175 @@
+"""Every exception that myapp raises.
+
+::
+
+    MyappError
+    ├── ConfigurationError          settings that cannot be used (shown by click, exit 2)
+    ├── BlueprintError              a blueprint module that cannot be served (strict mode)
+    ├── PluginError                 a plugin that cannot be served (strict mode, or while building)
+    ├── SchemaError                 tables that are older than the code, or a migration that cannot be done
+    └── TaskError                   (also a RuntimeError) the rules of a task
+        ├── NoTaskError             nothing to bind to: no task, or one that cannot commit
+        ├── TaskEndedError          the task has committed or rolled back already
+        ├── TransactionControlError commit(), rollback() or begin() by hand
+        ├── NestedWriteError        a writing task inside a writing task
+        ├── ReadOnlyTaskError       a write in ``app.task(read_only=True)``
+        └── TooManyCallbacksError   ``after_commit`` callbacks that register each other for ever
+    ApiException                    (an HTTPException) an answer: raise it anywhere
+    └── ValidationError             422, with one entry for every failure
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+import click
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import HTTPException
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+HeadersArgument: t.TypeAlias = "Mapping[str, str] | Iterable[tuple[str, str]]"
+
+
+class MyappError(Exception):
+    """The base of the errors that tell a developer or an operator what to do."""
+
+
+class ConfigurationError(MyappError, click.ClickException):
+    """Raised by :func:`myapp.create_app` when settings cannot be used.
+
+    :param problems: one sentence for each setting, all of them at once.
+    """
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        lines = "".join(f"\n  - {problem}" for problem in self.problems)
+        super().__init__(f"The configuration cannot be used:{lines}")
+
+
+class BlueprintError(MyappError, click.ClickException):
+    """Raised in strict mode when a blueprint module cannot be served.
+
+    :param module: dotted name of the module.
+    :param summary: the error itself, with file and line.
+    """
+
+    exit_code = 2
+
+    def __init__(self, module: str, summary: str) -> None:
+        self.module = module
+        self.summary = summary
+        super().__init__(f"The blueprint module {module} cannot be served: {summary}")
+
+
+class PluginError(MyappError, click.ClickException):
+    """Raised when a plugin cannot be served and may not be skipped.
+
+    :param plugin: name of the plugin.
+    :param code: the stable problem code.
+    :param summary: the error itself, with file and line where there is one.
+    """
+
+    exit_code = 2
+
+    def __init__(self, plugin: str, code: str, summary: str) -> None:
+        self.plugin = plugin
+        self.code = code
+        self.summary = summary
+        super().__init__(f"The plugin {plugin} cannot be served ({code}): {summary}")
+
+
+class SchemaError(MyappError, click.ClickException):
+    """The tables are not what the code expects, or cannot be brought there."""
+
+
+class TaskError(MyappError, RuntimeError):
+    """The base of the errors about the unit of work."""
+
+
+class NoTaskError(TaskError):
+    """There is no task, or only one that can never commit."""
+
+
+class TaskEndedError(TaskError):
+    """The task has committed or rolled back; what would be written now would vanish."""
+
+
+class TransactionControlError(TaskError):
+    """The transaction of a task is committed by the task, not by hand."""
+
+
+class NestedWriteError(TaskError):
+    """A task that writes waits for the write lock of a task around it, for ever."""
+
+
+class ReadOnlyTaskError(TaskError):
+    """A read-only task was asked to write."""
+
+
+class TooManyCallbacksError(TaskError):
+    """Callbacks kept registering callbacks."""
+
+
+class ApiException(HTTPException):
+    """Raise it anywhere in a task: a problem+json answer (:rfc:`9457`), and a rollback.
+
+    :param message: what happened and what to do, for the client: the problem's ``detail``.
+    :param status: the HTTP status, 400 to 599.
+    :param type: the problem's ``type``, a URI reference; ``about:blank`` if not given.
+    :param headers: headers of the answer.
+    :param extra: further members of the problem.
+    :raises ValueError: when the status is not one of an error.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        status: int = 400,
+        *,
+        type: str | None = None,
+        headers: HeadersArgument | None = None,
+        **extra: t.Any,
+    ) -> None:
+        if not 400 <= status <= 599:
+            raise ValueError(f"The status of an ApiException is 400 to 599, not {status}.")
+        super().__init__(description=message)
+        self.message = message
+        self.code = self.status = status
+        self.type = type
+        self.headers = Headers(headers)
+        self.extra = extra
+
+    def __str__(self) -> str:
+        return f"{self.status}: {self.message}"
+
+
+class ValidationError(ApiException):
+    """An :class:`ApiException` with status 422 that names each failure.
+
+    :param field: name of the one member of the body that is at fault; it becomes the JSON Pointer ``/field``.
+    :param message: what is wrong with it.
+    :param errors: entries for several failures: ``{"pointer": "/field", "detail": …}`` for the body,
+        ``{"parameter": "a", "detail": …}`` for the query, with a ``code`` where a program should tell them apart.
+    """
+
+    def __init__(
+        self,
+        field: str | None = None,
+        message: str | None = None,
+        *,
+        errors: Iterable[Mapping[str, t.Any]] = (),
+    ) -> None:
+        entries = [dict(entry) for entry in errors]
+        if field is not None:
+            pointer = "/" + field.replace("~", "~0").replace("/", "~1")
+            entries.insert(0, {"pointer": pointer, "detail": message or "The value is not valid."})
+        if not entries and message is None:
+            raise ValueError("A ValidationError names what is wrong: pass field and message, or errors=[…].")
+        self.errors = entries
+        self.field = field
+        summary = message or "; ".join(str(entry.get("detail", "not valid")) for entry in entries)
+        super().__init__(summary, 422)

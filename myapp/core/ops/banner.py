@@ -1,0 +1,57 @@
+"""What ``flask run`` says at its start, on the error stream."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+import sqlalchemy as sa
+from werkzeug.serving import is_running_from_reloader
+
+from .. import data, discovery, plugins
+from ..config import get_config
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flask import Flask
+
+
+def show(app: Flask) -> None:
+    """Print the banner when ``flask run`` is what builds the app; with the reloader, in the child only.
+
+    :raises SchemaError: in production, when the tables are older than the code.
+    """
+    context = click.get_current_context(silent=True)
+    if context is None or context.info_name != "run" or context.find_root().info_name not in ("flask", "myapp"):
+        return
+    data.ensure_schema(app)
+    if os.environ.get("FLASK_DEBUG") and not is_running_from_reloader():
+        return
+    for line in _iter_lines(app):
+        click.echo(line, err=True)
+
+
+def _iter_lines(app: Flask) -> Iterator[str]:
+    loaded = get_config(app)
+    yield f"myapp {_version()}, profile {loaded.settings.profile}"
+    modules, extensions = discovery.get_report(app), plugins.get_report(app)
+    for title, command, reports in (("blueprints", "blueprints", modules), ("plugins", "plugins", extensions)):
+        names = [report.name for report in reports if report.state == "active"]
+        yield f"  {title:<11}{', '.join(names) or 'none'}"
+        for report in reports:
+            if report.problem is not None:
+                yield f"  {'':<11}{report.name}: {report.state}. See: flask {command} list"
+    yield f"  {'routes':<11}{len(list(app.url_map.iter_rules()))}"
+    url = sa.make_url(loaded.database_url)
+    where = "set MYAPP_DATABASE_URL to grow" if not loaded.settings.database_url else "from MYAPP_DATABASE_URL"
+    yield f"  {'database':<11}{url.render_as_string(hide_password=True)} ({where})"
+
+
+def _version() -> str:
+    try:
+        return version("myapp")
+    except PackageNotFoundError:
+        return "(not installed)"

@@ -1,0 +1,18 @@
+"""The signals of the core: how a lower part tells an upper one, without importing it.
+
+Receivers of the task signals run inside ``create_app``'s process and thread, after the decision;
+they must not raise, and may not touch the task's resources.
+"""
+
+from __future__ import annotations
+
+from blinker import Namespace
+
+_signals = Namespace()
+
+#: Sent with ``task`` after a task has committed and released its resources.
+task_committed = _signals.signal("task-committed")
+#: Sent with ``task`` after a task was rolled back, for whatever cause.
+task_rolled_back = _signals.signal("task-rolled-back")
+#: Sent with ``task``, ``callback`` (qualified name) and ``exception`` when a callback raised.
+callback_failed = _signals.signal("callback-failed")

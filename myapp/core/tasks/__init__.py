@@ -1,0 +1,86 @@
+"""The unit of work: resources, one commit before the answer leaves, callbacks after it.
+
+One application context is one task: a request, a command, a background job. See ``docs/tasks.md``.
+"""
+
+from __future__ import annotations
+
+import functools
+import typing as t
+
+from flask import g
+from flask.globals import app_ctx
+from werkzeug.exceptions import InternalServerError
+from werkzeug.local import LocalProxy
+
+from . import commands, requests
+from .commands import tasked, untasked
+from .effects import Captured, Effects, capturing
+from .task import (
+    BARE,
+    Resource,
+    Task,
+    TaskState,
+    after_commit,
+    after_rollback,
+    current,
+    find_task,
+    get_resource,
+    get_task,
+    open_task,
+)
+
+if t.TYPE_CHECKING:
+    from flask import Flask
+
+__all__ = [
+    "Captured",
+    "Effects",
+    "Resource",
+    "Task",
+    "after_commit",
+    "after_rollback",
+    "capturing",
+    "find_task",
+    "get_resource",
+    "get_task",
+    "init_app",
+    "open_task",
+    "seal",
+    "task",
+    "tasked",
+    "untasked",
+]
+
+#: The current task.
+task: Task = LocalProxy(get_task)  # type: ignore[assignment]
+
+
+def init_app(app: Flask) -> None:
+    """Attach ``app.task`` and the one teardown of the core.
+
+    Reads ``MYAPP_PUBLIC_URL`` (for ``url_for`` outside of requests) and ``MYAPP_TRUSTED_PROXIES`` (whose
+    ``X-Request-ID`` counts).
+    """
+    app.extensions["myapp.tasks"] = TaskState(last_resort=lambda: app.make_response(t.cast("t.Any", InternalServerError())))
+    app.task = functools.partial(open_task, app)  # type: ignore[attr-defined]
+    # Teardown functions run in reverse order: the first that is registered is the last to run.
+    app.teardown_appcontext(_teardown)
+
+
+def seal(app: Flask) -> None:
+    """Wrap requests and commands into tasks, outermost: called once, when everything else is registered."""
+    requests.wrap(app)
+    commands.wrap(app)
+
+
+def _teardown(error: BaseException | None) -> None:
+    """Roll back what is still open in this application context and release it; safe to be called twice."""
+    bare: Task | None = g.pop(BARE, None)
+    if bare is not None:
+        bare.rollback()
+    task = current.get()
+    # The context of a finished request is pushed again by stream_with_context and by the test client; the task of a
+    # block or a stream ends with its block. Only a request ends with its context.
+    if task is not None and task.kind == "request" and task.contexts[0] is app_ctx._get_current_object():  # type: ignore[attr-defined]
+        task.rollback()

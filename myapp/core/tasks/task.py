@@ -1,0 +1,530 @@
+"""The task: one unit of work with its resources, its one commit and its callbacks."""
+
+from __future__ import annotations
+
+import logging
+import typing as t
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from flask import current_app, g, has_app_context
+from flask.globals import app_ctx
+
+from ..errors import NoTaskError, TaskEndedError
+from ..signals import task_committed, task_rolled_back
+from .effects import Callback, Effects, drain
+from .ids import new_id
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from flask import Flask, Response
+    from flask.ctx import AppContext
+    from werkzeug.routing import MapAdapter
+
+logger = logging.getLogger("myapp.tasks")
+
+T = t.TypeVar("T")
+
+#: How a task came to be: it decides how it ends and how its transaction begins.
+Kind: t.TypeAlias = t.Literal["request", "stream", "command", "block", "callback", "bare"]
+
+current: ContextVar[Task | None] = ContextVar("myapp.task", default=None)
+#: Where a bare application context keeps its rollback-only task.
+BARE = "_myapp_task"
+
+
+class Explanation(t.Protocol):
+    """An error that is nobody's mistake, in words."""
+
+    @property
+    def remedy(self) -> str:
+        """What an operator does about it."""
+
+
+@dataclass
+class TaskState:
+    """What the tasks of one app share: what upper parts attach, and what went wrong since the start."""
+
+    #: The 500 for an error that comes up while an error is being answered; no handler of the app is asked for it.
+    last_resort: Callable[[], Response]
+    #: How the database makes a savepoint.
+    savepoint: Callable[[], AbstractContextManager[t.Any]] | None = None
+    #: What an error of the database means for an operator, if it is an outage and nobody's mistake.
+    explain: Callable[[BaseException], Explanation | None] | None = None
+    callbacks_failed: int = 0
+    partial_commits: int = 0
+
+
+@dataclass(slots=True)
+class Resource:
+    """A thing that is bound to a task, and how it takes part in the task's end."""
+
+    name: str
+    value: t.Any
+    close: Callable[[t.Any], None]
+    prepare: Callable[[t.Any], None] | None
+    commit: Callable[[t.Any], None] | None
+    rollback: Callable[[t.Any], None] | None
+    #: The SQL database commits last: after it nothing may fail.
+    commits_last: bool = False
+
+
+class Task:
+    """One unit of work; :data:`myapp.task` is the current one.
+
+    It is open until it has committed or rolled back. A request whose error was rolled back is opened again, for the
+    error handler.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_before",
+        "_committed",
+        "_frames",
+        "_id",
+        "_is_open",
+        "_resources",
+        "app",
+        "contexts",
+        "error",
+        "is_answering_error",
+        "is_doomed",
+        "is_kept",
+        "is_read_only",
+        "kind",
+        "parent",
+        "writes",
+    )
+
+    def __init__(
+        self,
+        app: Flask,
+        kind: Kind,
+        contexts: tuple[AppContext, ...],
+        parent: Task | None,
+        *,
+        writes: bool,
+        is_read_only: bool = False,
+        id: str | None = None,
+    ) -> None:
+        self.app = app
+        self.kind = kind
+        #: The application contexts in which this task is the current one, compared by identity.
+        self.contexts = contexts
+        self.parent = parent
+        #: Whether its transaction begins as one that writes.
+        self.writes = writes
+        self.is_read_only = is_read_only
+        self.is_kept = False
+        self.is_doomed = False
+        self.is_answering_error = False
+        self.error: BaseException | None = None
+        self._id = id
+        self._is_open = True
+        self._resources: dict[str, Resource] | None = None
+        self._frames: list[Effects] | None = None
+        self._before: list[Callable[[Response | None], None]] | None = None
+        self._committed: list[Callback] | None = None
+
+    # What authors use.
+
+    @property
+    def id(self) -> str:
+        """A UUIDv7; for a request also its request id, for a callback the id of the task that registered it."""
+        if self._id is None:
+            self._id = self.parent.id if self.kind == "callback" and self.parent is not None else new_id()
+        return self._id
+
+    def keep(self) -> None:
+        """Commit although the answer's status is 400 or more: the counter of failed logins survives the 401.
+
+        It holds for a returned error and for a raised ``HTTPException`` or ``ApiException``; any other exception
+        rolls back all the same.
+
+        :raises TaskEndedError: when the task has ended.
+        """
+        self.check_open("keep()")
+        self.is_kept = True
+
+    def doom(self) -> None:
+        """Roll back at the end, whatever the status; this wins over :meth:`keep`.
+
+        :raises TaskEndedError: when the task has ended.
+        """
+        self.check_open("doom()")
+        self.is_doomed = True
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo what the block wrote to the database when it raises, and nothing else.
+
+        Callbacks that the block registered are discarded with it; its ``after_rollback`` functions run at once.
+
+        :raises TaskEndedError: when the task has ended.
+        """
+        self.check_open("savepoint()")
+        savepoint = self.state.savepoint
+        with self._bound_effects() if savepoint is None else savepoint():
+            yield
+
+    def __repr__(self) -> str:
+        state = "open" if self._is_open else "ended"
+        return f"<Task {self.kind} {self.id} {state}>"
+
+    # What the parts of the core use.
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has neither committed nor rolled back."""
+        return self._is_open
+
+    @property
+    def state(self) -> TaskState:
+        """What the tasks of the app share."""
+        return t.cast("TaskState", self.app.extensions["myapp.tasks"])
+
+    def iter_ancestors(self) -> Iterator[Task]:
+        """Yield the tasks around this one, the nearest first."""
+        task = self.parent
+        while task is not None:
+            yield task
+            task = task.parent
+
+    def check_open(self, what: str) -> None:
+        """Refuse ``what`` when the task has ended.
+
+        :raises TaskEndedError: then.
+        """
+        if not self._is_open:
+            raise TaskEndedError(
+                f"{what} was called after task {self.id} had ended: its transaction is committed or rolled back, and"
+                " what would be written now would be lost. Do it before the answer is made, or open a task of its"
+                " own: with app.task(): …"
+            )
+
+    def resource(self, name: str) -> t.Any:
+        """Return the open resource ``name``, or None."""
+        if self._resources is None or name not in self._resources:
+            return None
+        return self._resources[name].value
+
+    def bind(self, resource: Resource) -> None:
+        """Bind a resource that has just been opened."""
+        if self._resources is None:
+            self._resources = {}
+        self._resources[resource.name] = resource
+
+    def before_commit(self, f: Callable[[Response | None], None]) -> None:
+        """Run ``f`` in the prepare step, with the final response (None outside a request).
+
+        It may write, and veto by raising; it runs before the resources are prepared.
+        """
+        self.check_open("before_commit()")
+        if self._before is None:
+            self._before = []
+        self._before.append(f)
+
+    def register(self, callback: Callback, *, on_commit: bool) -> None:
+        """Bind a callback to the innermost savepoint.
+
+        :raises NoTaskError: in a bare application context, which can only roll back.
+        """
+        self.check_open("after_commit()" if on_commit else "after_rollback()")
+        if self.kind == "bare":
+            raise NoTaskError(
+                "This application context is not a task: nothing in it is ever committed, so no callback would run."
+                " Open a task around it: with app.task(): …"
+            )
+        if self._frames is None:
+            self._frames = [Effects()]
+        frame = self._frames[-1]
+        (frame.commit if on_commit else frame.rollback).append(callback)
+
+    def push_effects(self) -> Effects:
+        """Begin a savepoint for callbacks; end it with :meth:`pop_effects`."""
+        if self._frames is None:
+            self._frames = [Effects()]
+        self._frames.append(Effects())
+        return self._frames[-1]
+
+    def pop_effects(self, effects: Effects, *, rolled_back: bool) -> None:
+        """End a savepoint: hand its callbacks to the one around it, or discard them and run its ``after_rollback``."""
+        if self._frames is None or not any(effects is frame for frame in self._frames):
+            return  # The whole task was rolled back meanwhile, and with it the savepoint.
+        while (frame := self._frames.pop()) is not effects:
+            effects.absorb(frame)
+        if rolled_back:
+            drain(self, effects.rollback)
+        else:
+            self._frames[-1].absorb(effects)
+
+    def take_committed(self) -> list[Callback]:
+        """Return the callbacks that a committed child leaves to the drain that runs it."""
+        callbacks, self._committed = self._committed or [], None
+        return callbacks
+
+    def commit(self, response: Response | None = None) -> None:
+        """Prepare, commit, release the resources, run the callbacks; a doomed or read-only task is rolled back.
+
+        :raises Exception: whatever a prepare step or a commit raised; everything is rolled back then.
+        """
+        self.check_open("commit")
+        if self.is_doomed or self.kind == "bare":
+            self.rollback()
+            return
+        if self._before is not None or self._resources is not None:
+            self._commit_resources(response)
+        self._is_open = False
+        self._release()
+        if task_committed.receivers:
+            task_committed.send(self.app, task=self)
+        if self._frames is None:
+            return
+        callbacks, self._frames = self._frames[0].commit, None
+        if self.kind == "callback":
+            self._committed = callbacks
+        else:
+            drain(self, callbacks)
+
+    def rollback(self) -> None:
+        """Roll back and release the resources, then run the ``after_rollback`` callbacks; nothing is raised."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        self.is_kept = False
+        for resource in reversed(list((self._resources or {}).values())):
+            if resource.rollback is not None:
+                _isolated(resource.rollback, resource, "rolled back")
+        self._release()
+        frames, self._frames, self._before = self._frames or [], None, None
+        if task_rolled_back.receivers:
+            task_rolled_back.send(self.app, task=self)
+        callbacks = [callback for frame in frames for callback in frame.rollback]
+        if callbacks:
+            drain(self, callbacks)
+
+    def reopen(self) -> None:
+        """Open the task again after a rollback: the error handler gets a transaction of its own."""
+        self._is_open = True
+        self.is_doomed = False
+
+    @contextmanager
+    def child(self) -> Iterator[Task]:
+        """Open the task of one callback: a context of its own, the same id, its own commit."""
+        with pushed_context(self.app) as context:
+            child = Task(self.app, "callback", (context,), self, writes=True)
+            with _run(child):
+                yield child
+
+    # Private.
+
+    def _commit_resources(self, response: Response | None) -> None:
+        committed: list[str] = []
+        try:
+            while self._before:
+                functions, self._before = self._before, None
+                for f in functions:
+                    f(response)
+            resources = sorted((self._resources or {}).values(), key=lambda resource: resource.commits_last)
+            for resource in resources:
+                if resource.prepare is not None:
+                    resource.prepare(resource.value)
+            for resource in resources:
+                if resource.commit is not None:
+                    resource.commit(resource.value)
+                    committed.append(resource.name)
+        except BaseException:
+            if committed:
+                self.state.partial_commits += 1
+                logger.critical(
+                    "Task %s committed %s and then failed to commit the rest; the two have to be brought together by"
+                    " hand.",
+                    self.id,
+                    ", ".join(committed),
+                    exc_info=True,
+                )
+            self.rollback()
+            raise
+
+    def _release(self) -> None:
+        resources, self._resources = self._resources, None
+        for resource in reversed(list((resources or {}).values())):
+            _isolated(resource.close, resource, "released")
+
+    @contextmanager
+    def _bound_effects(self) -> Iterator[None]:
+        effects = self.push_effects()
+        try:
+            yield
+        except BaseException:
+            self.pop_effects(effects, rolled_back=True)
+            raise
+        self.pop_effects(effects, rolled_back=False)
+
+
+def _isolated(f: Callable[[t.Any], None], resource: Resource, what: str) -> None:
+    """Call ``f`` so that its failure does not keep the others from being released."""
+    try:
+        f(resource.value)
+    except Exception:
+        logger.exception("The resource %s could not be %s.", resource.name, what)
+
+
+@contextmanager
+def _run(task: Task) -> Iterator[None]:
+    """Make ``task`` the current one; commit it at the end of the block, roll it back when the block raises."""
+    token = current.set(task)
+    try:
+        yield
+        task.commit()
+    except BaseException:
+        task.rollback()
+        raise
+    finally:
+        current.reset(token)
+
+
+def public_url_adapter(app: Flask) -> MapAdapter:
+    """Return an adapter that builds URLs outside of a request, from ``MYAPP_PUBLIC_URL``."""
+    parts = urlsplit(app.config["MYAPP_PUBLIC_URL"])
+    return app.url_map.bind(parts.netloc, script_name=parts.path or "/", url_scheme=parts.scheme)
+
+
+@contextmanager
+def pushed_context(app: Flask) -> Iterator[AppContext]:
+    """Push an application context of its own, in which ``url_for`` works."""
+    context = app.app_context()
+    if context.url_adapter is None:
+        context.url_adapter = public_url_adapter(app)
+    with context:
+        yield context
+
+
+def find_task() -> Task | None:
+    """Return the task of the current application context, or None in a bare one and outside of any."""
+    task = current.get()
+    if task is not None and has_app_context() and app_ctx._get_current_object() in task.contexts:  # type: ignore[attr-defined]
+        return task
+    return None
+
+
+def get_task() -> Task:
+    """Return the current task; a bare application context gets one that can only roll back, at first use.
+
+    :raises NoTaskError: outside of an application context.
+    """
+    task = find_task()
+    if task is not None:
+        return task
+    if not has_app_context():
+        raise NoTaskError(
+            "Working outside of a task. Requests, commands and jobs are tasks by themselves; elsewhere open one:"
+            " with app.task(): …"
+        )
+    bare: Task | None = g.get(BARE)
+    if bare is None:
+        context = app_ctx._get_current_object()  # type: ignore[attr-defined]
+        bare = Task(context.app, "bare", (context,), current.get(), writes=False)
+        setattr(g, BARE, bare)
+    return bare
+
+
+@contextmanager
+def open_task(app: Flask, *, read_only: bool = False, kind: Kind = "block") -> Iterator[Task]:
+    """Open a task of its own: a transaction that commits at the end of the block, and rolls back when it raises.
+
+    It shares the application context (``g``, ``request``) that is current, and pushes one when none of this app is.
+    Inside another task the two transactions are independent: what the inner one committed stays when the outer one
+    rolls back.
+
+    :param read_only: refuse writes; on SQLite the task then never waits for the write lock.
+    :raises NestedWriteError: on SQLite, at the first query, when the task around it holds the write lock.
+    """
+    with ExitStack() as stack:
+        if has_app_context() and current_app._get_current_object() is app:  # type: ignore[attr-defined]
+            context = app_ctx._get_current_object()  # type: ignore[attr-defined]
+            if context.url_adapter is None:
+                context.url_adapter = public_url_adapter(app)
+        else:
+            context = stack.enter_context(pushed_context(app))
+        task = Task(app, kind, (context,), current.get(), writes=not read_only, is_read_only=read_only)
+        stack.enter_context(_run(task))
+        yield task
+
+
+def get_resource(
+    name: str,
+    open: Callable[[], T],
+    close: Callable[[T], None],
+    *,
+    prepare: Callable[[T], None] | None = None,
+    commit: Callable[[T], None] | None = None,
+    rollback: Callable[[T], None] | None = None,
+) -> T:
+    """Return the thing that is bound to the current task as ``name``, opened at first use.
+
+    One for each task; released in reverse order of opening when the task has ended, and an error in one ``close``
+    never stops the next.
+
+    :param open: makes it.
+    :param close: releases it; runs for every outcome.
+    :param prepare: the last chance to fail before anything is committed.
+    :param commit: makes its effects durable; the SQL database commits after it.
+    :param rollback: undoes them.
+    :raises TaskEndedError: when the task has ended.
+    :raises NoTaskError: outside of an application context.
+    """
+    task = get_task()
+    task.check_open(f"get_resource({name!r})")
+    value: T | None = task.resource(name)
+    if value is None:
+        value = open()
+        task.bind(Resource(name, value, close, prepare, commit, rollback))
+    return value
+
+
+class _Decorator:
+    """The default of ``f``: told apart from None, which is what a function called too early gives."""
+
+    def __repr__(self) -> str:
+        return "<decorator>"
+
+
+_DECORATOR: t.Any = _Decorator()
+
+
+def after_commit(f: t.Any = _DECORATOR, /, *args: t.Any, **kwargs: t.Any) -> t.Any:
+    """Run ``f(*args, **kwargs)`` after the task has committed and before its answer leaves.
+
+    Use it as a call, which binds the arguments now, or as a decorator. Callbacks run in the order in which they were
+    registered, once, each in a task of its own without ``request``, ``session`` and ``g``; one that raises is logged,
+    and changes neither the answer nor the others. A rollback discards them. A crash between the commit and the
+    callback loses it: what must not be lost is a row of the same transaction.
+
+    :raises TypeError: when ``f`` is not callable.
+    :raises NoTaskError: outside of a task.
+    """
+    return _register(f, args, kwargs, on_commit=True)
+
+
+def after_rollback(f: t.Any = _DECORATOR, /, *args: t.Any, **kwargs: t.Any) -> t.Any:
+    """Run ``f(*args, **kwargs)`` after the task, or the savepoint around this call, was rolled back.
+
+    :raises TypeError: when ``f`` is not callable.
+    :raises NoTaskError: outside of a task.
+    """
+    return _register(f, args, kwargs, on_commit=False)
+
+
+def _register(f: t.Any, args: tuple[t.Any, ...], kwargs: dict[str, t.Any], *, on_commit: bool) -> t.Any:
+    if f is _DECORATOR:
+        return lambda function: _register(function, args, kwargs, on_commit=on_commit)
+    if not callable(f):
+        name = "after_commit" if on_commit else "after_rollback"
+        raise TypeError(f"{name}() takes a function and its arguments, not {f!r}. Pass the function, do not call it.")
+    get_task().register(Callback(f, args, kwargs), on_commit=on_commit)
+    return f

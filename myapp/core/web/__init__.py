@@ -1,0 +1,24 @@
+"""Results, strict JSON, problems and the session: what leaves the process as an answer."""
+
+from __future__ import annotations
+
+import typing as t
+
+from . import problems, session
+from .json import StrictJSONProvider, ToJSONProvider
+from .results import ApiResult, unfold
+
+if t.TYPE_CHECKING:
+    from flask import Flask
+
+__all__ = ["ApiResult", "StrictJSONProvider", "ToJSONProvider", "init_app", "unfold"]
+
+
+def init_app(app: Flask) -> None:
+    """Attach the strict JSON provider, problem answers and the session that is opened on first touch.
+
+    Reads ``DEBUG``, ``SECRET_KEY`` and Flask's ``SESSION_*`` keys.
+    """
+    app.json = StrictJSONProvider(app)
+    app.session_interface = session.LazySessionInterface()
+    problems.init_app(app)

@@ -1,0 +1,128 @@
+"""Errors as answers: problem+json (:rfc:`9457`), or a plain page for a browser."""
+
+from __future__ import annotations
+
+import html
+import logging
+import typing as t
+from http import HTTPStatus
+
+from flask import current_app, render_template, request
+from jinja2 import TemplateError
+from sqlalchemy import exc
+from werkzeug.exceptions import HTTPException, InternalServerError
+
+from ..data import find_outage
+from ..errors import ApiException, SchemaError, ValidationError
+from ..tasks import find_task
+
+if t.TYPE_CHECKING:
+    from flask import Flask, Response
+    from werkzeug.wrappers import Response as BaseResponse
+
+logger = logging.getLogger("myapp.web")
+
+MEDIA_TYPE = "application/problem+json"
+
+
+def init_app(app: Flask) -> None:
+    """Answer every error as a problem, and the database's own errors with the status that they deserve.
+
+    A handler that the team registers for a class or a status wins over these.
+    """
+    app.register_error_handler(HTTPException, answer)
+    app.register_error_handler(exc.IntegrityError, _conflict)
+    app.register_error_handler(exc.OperationalError, _outage)
+    app.register_error_handler(exc.TimeoutError, _outage)
+    app.register_error_handler(SchemaError, _old_schema)
+    app.extensions["myapp.tasks"].last_resort = lambda: _respond(InternalServerError())
+
+
+def answer(error: HTTPException) -> Response | BaseResponse:
+    """Return the answer to ``error``: its own response if it carries one, else a problem or a page.
+
+    The headers of the exception stay (``Allow``, ``WWW-Authenticate``, ``Retry-After``); a 5xx tells the request id
+    and nothing of the exception.
+    """
+    return error.response if error.response is not None else _respond(error)
+
+
+def problem_of(error: HTTPException) -> dict[str, t.Any]:
+    """Return the members of the problem: ``type, title, status, detail, instance, request_id`` and its own."""
+    status = error.code or 500
+    task = find_task()
+    problem = {
+        "type": getattr(error, "type", None) or "about:blank",
+        "title": error.name if status != 422 else HTTPStatus(422).phrase,
+        "status": status,
+        "detail": error.description or "",
+        "instance": request.path,
+        "request_id": None if task is None else task.id,
+    }
+    if isinstance(error, ValidationError) and error.errors:
+        problem["errors"] = error.errors
+    if isinstance(error, ApiException):
+        problem |= {key: value for key, value in error.extra.items() if key not in problem}
+    return problem
+
+
+def prefers_html() -> bool:
+    """Whether ``Accept`` names text/html with a higher quality than any JSON type; ``*/*`` alone does not."""
+    qualities = {"html": 0.0, "json": 0.0}
+    for media_type, quality in request.accept_mimetypes:
+        if media_type in ("text/html", "application/xhtml+xml"):
+            qualities["html"] = max(qualities["html"], quality)
+        elif media_type == "application/json" or media_type.endswith("+json"):
+            qualities["json"] = max(qualities["json"], quality)
+    return qualities["html"] > qualities["json"]
+
+
+def _respond(error: HTTPException) -> Response:
+    problem = problem_of(error)
+    if prefers_html():
+        response = current_app.response_class(_page(problem), mimetype="text/html")
+    else:
+        response = current_app.response_class(current_app.json.dumps(problem), content_type=MEDIA_TYPE)
+    response.status_code = problem["status"]
+    for name, value in error.get_headers(request.environ):
+        if name.lower() != "content-type":
+            response.headers.add(name, value)
+    for name, value in getattr(error, "headers", None) or ():
+        response.headers[name] = value
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _page(problem: dict[str, t.Any]) -> str:
+    try:
+        return render_template("error.html", problem=problem)
+    except Exception as error:
+        # The page of an error must not depend on what broke: a template of a plugin, its context processor.
+        logger.log(
+            logging.WARNING if isinstance(error, TemplateError) else logging.ERROR,
+            "The error page could not be rendered; a bare one was sent.",
+            exc_info=True,
+        )
+        title = html.escape(f"{problem['status']} {problem['title']}")
+        return f"<!doctype html><html lang=en><title>{title}</title><h1>{title}</h1><p>{html.escape(problem['detail'])}"
+
+
+def _conflict(error: exc.IntegrityError) -> Response | BaseResponse:
+    # The constraint is for the log alone: its text names columns, and on some databases values.
+    logger.warning("A constraint refused what %s %s wrote: %s", request.method, request.path, error.orig)
+    return answer(ApiException("This contradicts what is stored: it exists already, or something refers to it.", 409))
+
+
+def _outage(error: exc.SQLAlchemyError) -> Response | BaseResponse:
+    outage = find_outage(current_app._get_current_object(), error)  # type: ignore[attr-defined]
+    if outage is None:
+        # A mistake in the code, such as a column that does not exist: Flask's own path to a 500.
+        raise error
+    logger.error("%s", outage.remedy, exc_info=error)
+    return answer(ApiException(outage.detail, 503, headers={"Retry-After": str(outage.retry_after)}))
+
+
+def _old_schema(error: SchemaError) -> Response | BaseResponse:
+    logger.error("%s", error)
+    return answer(ApiException("The application is being upgraded. Try again later.", 503, headers={"Retry-After": "30"}))
