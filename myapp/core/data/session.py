@@ -162,9 +162,12 @@ def _bind_listeners() -> None:
         if transaction.nested:
             session.savepoints[transaction] = session.task.push_effects()
 
-    @event.listens_for(TaskSession, "after_soft_rollback")
-    def roll_back(session: TaskSession, transaction: SessionTransaction) -> None:
-        session.rolled_back.add(transaction)
+    # Not after_soft_rollback, which names the transaction but comes after its end.
+    @event.listens_for(TaskSession, "after_rollback")
+    def roll_back(session: TaskSession) -> None:
+        nested = session.get_nested_transaction()
+        if nested is not None:
+            session.rolled_back.add(nested)
 
     @event.listens_for(TaskSession, "after_transaction_end")
     def end(session: TaskSession, transaction: SessionTransaction) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import typing as t
 
-from flask import g
 from flask.globals import app_ctx
 from werkzeug.exceptions import InternalServerError
 from werkzeug.local import LocalProxy
@@ -76,11 +75,12 @@ def seal(app: Flask) -> None:
 
 def _teardown(error: BaseException | None) -> None:
     """Roll back what is still open in this application context and release it; safe to be called twice."""
-    bare: Task | None = g.pop(BARE, None)
+    context = app_ctx._get_current_object()  # type: ignore[attr-defined]
+    bare: Task | None = context.g.pop(BARE, None)
     if bare is not None:
         bare.rollback()
     task = current.get()
     # The context of a finished request is pushed again by stream_with_context and by the test client; the task of a
     # block or a stream ends with its block. Only a request ends with its context.
-    if task is not None and task.kind == "request" and task.contexts[0] is app_ctx._get_current_object():  # type: ignore[attr-defined]
+    if task is not None and task.kind == "request" and task.contexts[0] is context:
         task.rollback()

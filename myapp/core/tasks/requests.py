@@ -107,6 +107,7 @@ def _wrap_process_response(app: Flask) -> None:
         task = _request_task(app)
         if task is None or not task.is_open:
             return response
+        response.headers["X-Request-ID"] = task.id
         try:
             _decide(task, response)
         except Exception as error:  # noqa: BLE001 - it becomes the app's own answer.
@@ -131,10 +132,15 @@ def _answer_failed_commit(
     app: Flask, task: Task, error: Exception, leading: tuple[t.Any, ...], process_response: t.Any
 ) -> Response:
     """Return the answer to a commit that failed: a typed handler's, else Flask's own path to a 500."""
-    is_second = task.is_answering_error
-    _restore_session(app)
-    task.reopen()
+    # Flask swallows what is raised while it answers an error, and sends what was discarded.
+    is_swallowed = task.is_answering_error
+    task.failed_commits += 1
     task.is_answering_error = True
+    task.reopen()
+    if task.failed_commits > 1:
+        # The commit of the handler that answered the first failure failed as well.
+        return _last_resort(task, error)
+    _restore_session(app)
     try:
         # Called inside an except block, where Flask expects it: it ends in a bare raise.
         raise error
@@ -143,14 +149,17 @@ def _answer_failed_commit(
             answer = app.handle_user_exception(*leading, raised)
             return t.cast("Response", process_response(*leading, app.make_response(answer)))
         except Exception as unhandled:
-            if not is_second:
+            if not is_swallowed:
                 # On to Flask.handle_exception: logged, signalled, answered, or propagated to a test.
                 raise
-            # Flask is answering an error already and would swallow this one, and send what was discarded.
-            logger.exception("Task %s failed while an error was being answered.", task.id)
-            task.error = unhandled
-            task.rollback()
-            return task.state.last_resort()
+            return _last_resort(task, unhandled)
+
+
+def _last_resort(task: Task, error: Exception) -> Response:
+    logger.error("Task %s failed to commit while an error was being answered.", task.id, exc_info=error)
+    task.error = error
+    task.rollback()
+    return task.state.last_resort()
 
 
 def _restore_session(app: Flask) -> None:

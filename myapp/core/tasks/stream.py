@@ -64,6 +64,10 @@ class StreamBody:
         if hasattr(unfinished, "close"):
             self._context.run(unfinished.close)
 
+    def __del__(self) -> None:
+        # Servers close what they read; a test that does not would leave a generator to end outside of its context.
+        self.close()
+
     def _iter_in_task(self) -> Generator[t.Any]:
         with pushed_context(self._app) as context:
             # stream_with_context pushes the contexts of the request again: they are this task's as well.

@@ -87,10 +87,12 @@ class Task:
         "_frames",
         "_id",
         "_is_open",
+        "_released",
         "_resources",
         "app",
         "contexts",
         "error",
+        "failed_commits",
         "is_answering_error",
         "is_doomed",
         "is_kept",
@@ -122,10 +124,12 @@ class Task:
         self.is_kept = False
         self.is_doomed = False
         self.is_answering_error = False
+        self.failed_commits = 0
         self.error: BaseException | None = None
         self._id = id
         self._is_open = True
         self._resources: dict[str, Resource] | None = None
+        self._released: dict[str, Resource] | None = None
         self._frames: list[Effects] | None = None
         self._before: list[Callable[[Response | None], None]] | None = None
         self._committed: list[Callback] | None = None
@@ -351,8 +355,10 @@ class Task:
             raise
 
     def _release(self) -> None:
-        resources, self._resources = self._resources, None
-        for resource in reversed(list((resources or {}).values())):
+        # What was released is kept for as long as the task is: an object that a callback loads from lazily can then say
+        # that its task has ended, instead of that it belongs to nothing.
+        self._released, self._resources = self._resources, None
+        for resource in reversed(list((self._released or {}).values())):
             _isolated(resource.close, resource, "released")
 
     @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import problems, session
+from . import hooks, problems, routing, session
 from .json import StrictJSONProvider, ToJSONProvider
 from .results import ApiResult, unfold
 
@@ -21,4 +21,6 @@ def init_app(app: Flask) -> None:
     """
     app.json = StrictJSONProvider(app)
     app.session_interface = session.LazySessionInterface()
+    hooks.init_app(app)
+    routing.init_app(app)
     problems.init_app(app)

@@ -1,0 +1,1 @@
+"""Benchmarks: ``python benchmarks/run.py``; RESULTS.md keeps one run."""

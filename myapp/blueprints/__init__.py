@@ -1,0 +1,1 @@
+"""Drop a module with a ``blueprint`` here, and it is served after a restart: see ``docs/blueprints.md``."""

@@ -1,0 +1,26 @@
+"""The welcome page, until a blueprint of yours claims ``/`` (founding document 002)."""
+
+from __future__ import annotations
+
+from flask import Blueprint, current_app, render_template
+
+from myapp.core import discovery, plugins
+from myapp.core.config import get_config
+
+blueprint = Blueprint("home", __name__)
+url_prefix = ""
+#: Registered after every other blueprint and plugin: whoever serves ``/`` wins.
+fallback = True
+
+
+@blueprint.get("/")
+def index() -> str:
+    """Show what is loaded and which file to edit first."""
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    # A link for each page that needs no arguments; the reports know which rules belong to whom.
+    return render_template(
+        "home.html",
+        modules=discovery.get_report(app),
+        plugins=plugins.get_report(app),
+        is_development=get_config(app).is_development,
+    )

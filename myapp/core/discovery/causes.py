@@ -1,0 +1,64 @@
+"""What an exception says to the author of the code that raised it: file, line, and the error itself."""
+
+from __future__ import annotations
+
+import importlib
+import traceback
+import typing as t
+from pathlib import Path
+
+import click
+import flask
+import pluggy
+import werkzeug
+
+if t.TYPE_CHECKING:
+    from types import ModuleType
+
+
+def _folder(module: ModuleType) -> str:
+    return str(Path(str(module.__file__)).resolve().parent)
+
+
+#: Frames of these folders pass an error on; they are not where it was made.
+CARRIERS = (
+    str(Path(__file__).resolve().parents[1]),
+    *(_folder(module) for module in (click, flask, importlib, pluggy, werkzeug)),
+)
+
+
+def describe(error: BaseException, home: str | None = None) -> str:
+    """Return ``file:line: Type: message``, for the place where the error was made.
+
+    :param error: what was raised.
+    :param home: the file of the module that is at fault; it is named as well when the error was made elsewhere, and
+        instead when no frame of the traceback belongs to an author.
+    """
+    places = _places(error)
+    message = _message(error)
+    if not places:
+        return f"{home}: {message}" if home else message
+    file, line = places[-1]
+    if home is not None and file != home:
+        own = next((place for place in reversed(places) if place[0] == home), None)
+        message += f" (from {own[0]}:{own[1]})" if own else f" (from {home})"
+    return f"{file}:{line}: {message}"
+
+
+def _places(error: BaseException) -> list[tuple[str, int]]:
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [
+        (frame.filename, frame.lineno or 0) for frame in frames if not frame.filename.startswith(("<", *CARRIERS))
+    ]
+    if isinstance(error, SyntaxError) and error.filename:
+        # A file that cannot be parsed has no frame.
+        places.append((error.filename, error.lineno or 0))
+    return places
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg}"
+    # Not str(error): an exception whose own __str__ raises is an error to be shown like any other.
+    lines = traceback.format_exception_only(error)
+    return " ".join("".join(lines).split())

@@ -1,0 +1,66 @@
+"""The URL adapter of a request, made with one look at the Host header instead of three."""
+
+from __future__ import annotations
+
+import typing as t
+from functools import lru_cache
+
+from werkzeug.routing import Map, MapAdapter
+from werkzeug.wsgi import get_host
+
+if t.TYPE_CHECKING:
+    from flask import Flask, Request
+
+
+def init_app(app: Flask) -> None:
+    """Replace ``app.create_url_adapter`` by one that gives the same adapter for the common request.
+
+    Host matching, subdomain matching, ``SERVER_NAME``, upgrades and paths outside of ASCII take Flask's own way.
+    Reads ``TRUSTED_HOSTS`` and ``SERVER_NAME``.
+    """
+    inner = app.create_url_adapter
+
+    def create_url_adapter(request: Request | None) -> MapAdapter | None:
+        if request is None:
+            return inner(None)
+        environ = request.environ
+        path = environ.get("PATH_INFO") or ""
+        root = environ.get("SCRIPT_NAME") or ""
+        config = app.config
+        if (
+            config["SERVER_NAME"] is not None
+            or app.url_map.host_matching
+            or app.subdomain_matching
+            or "HTTP_UPGRADE" in environ
+            or not path.isascii()
+            or not root.isascii()
+        ):
+            return inner(request)
+        if config["TRUSTED_HOSTS"] is not None:
+            request.trusted_hosts = config["TRUSTED_HOSTS"]
+        # As Flask does: a Host that is not trusted is refused here.
+        request.host = get_host(environ, request.trusted_hosts)
+        return MapAdapter(
+            app.url_map,
+            _server_name(request.host),
+            root,
+            app.url_map.default_subdomain or "",
+            environ["wsgi.url_scheme"],
+            path,
+            environ["REQUEST_METHOD"],
+            environ.get("QUERY_STRING", ""),
+        )
+
+    app.create_url_adapter = create_url_adapter  # type: ignore[method-assign]
+
+
+@lru_cache(maxsize=64)
+def _server_name(host: str) -> str:
+    """Return the Host header as a map is bound to it; bounded, because clients choose it.
+
+    :raises BadHost: when it is no name of a host.
+    """
+    return _EMPTY_MAP.bind(host).server_name
+
+
+_EMPTY_MAP = Map()
