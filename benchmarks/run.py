@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks import peers
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from flask import Flask
 
@@ -157,26 +157,20 @@ def measure(case: Case, rounds: Rounds) -> Result:
         gc.enable()
     peer, ours = ([pair[index] * 1e6 for pair in times] for index in (0, 1))
     ratio = statistics.median(pair[1] / pair[0] for pair in times)
-    return Result(
-        case.name, statistics.median(peer), statistics.median(ours), min(peer), min(ours), ratio, case.goal
-    )
+    return Result(case.name, statistics.median(peer), statistics.median(ours), min(peer), min(ours), ratio, case.goal)
 
 
 def iter_cases(folder: Path) -> Iterator[Case]:
     """Yield every case; the databases are made in ``folder``."""
     flask, ours = peers.make_flask(), peers.make_myapp(folder)
+    keyless = peers.without_key(peers.make_flask()), peers.without_key(peers.make_myapp(folder))
+    by_hand, without_data = peers.make_flask_with_session(folder), peers.make_myapp_without_data(folder)
     yield Case("dict view, with a secret key", flask, ours, "/dict", 1.0)
-    yield Case(
-        "dict view, without a secret key",
-        peers.without_key(peers.make_flask()),
-        peers.without_key(peers.make_myapp(folder)),
-        "/dict",
-        1.0,
-    )
+    yield Case("dict view, without a secret key", *keyless, "/dict", 1.0)
     yield Case("100 objects with to_json", flask, ours, "/objects", 0.5)
     yield Case("an error (abort 404)", flask, ours, "/error", None, status=404)
-    yield Case("one row, beside SQLAlchemy's Session by hand", peers.make_flask_with_session(folder), ours, "/row", None)
-    yield Case("no database, beside myapp without the data layer", peers.make_myapp_without_data(folder), ours, "/dict", 1.05)
+    yield Case("one row, beside SQLAlchemy's Session by hand", by_hand, ours, "/row", None)
+    yield Case("no database, beside myapp without the data layer", without_data, ours, "/dict", 1.05)
 
 
 def time_help(rounds: Rounds) -> Result:

@@ -49,7 +49,8 @@ def make_db_app(make_app: Callable[..., CustomFlask]) -> Callable[..., CustomFla
 
     def make(**config: t.Any) -> CustomFlask:
         # Answers instead of exceptions: what a client sees is what these tests are about.
-        app = make_app(config={"PROPAGATE_EXCEPTIONS": False, **config})
+        # No blueprints: the tests serve "/" themselves.
+        app = make_app(config={"PROPAGATE_EXCEPTIONS": False, "MYAPP_BLUEPRINT_PACKAGES": (), **config})
         Item.metadata.create_all(get_engine(app))
         return app
 

@@ -1,0 +1,56 @@
+"""One pluggy manager for each app, and the check that a plugin's hooks are hooks."""
+
+from __future__ import annotations
+
+import inspect
+import typing as t
+
+import pluggy
+
+from ..config import did_you_mean
+from . import hookspecs
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HOOKS = tuple(sorted(name for name in vars(hookspecs) if name.startswith(hookspecs.PREFIX)))
+_MARK = f"{hookspecs.PROJECT}_impl"
+
+
+class HookManager(pluggy.PluginManager):
+    """pluggy's manager, which takes the name of a hook for its mark."""
+
+    def __init__(self) -> None:
+        super().__init__(hookspecs.PROJECT)
+        self.add_hookspecs(hookspecs)
+
+    def parse_hookimpl_opts(self, plugin: t.Any, name: str) -> t.Any:
+        """Return pluggy's options of the hook ``name``; no other attribute is looked at, let alone evaluated."""
+        if name not in HOOKS:
+            return None
+        return super().parse_hookimpl_opts(plugin, name) or ({} if _is_function(plugin, name) else None)
+
+    def call(self, hook: str, plugin: t.Any, **arguments: t.Any) -> list[t.Any]:
+        """Return what the implementation of ``hook`` in ``plugin`` alone returned: nothing or one result."""
+        others = [other for other in self.get_plugins() if other is not plugin]
+        return t.cast("list[t.Any]", self.subset_hook_caller(hook, others)(**arguments))
+
+
+def find_unknown_hook(plugin: t.Any) -> str:
+    """Return a sentence about a function that looks like a hook and is none; nothing when all is well."""
+    for name in _iter_hook_names(plugin):
+        if name not in HOOKS:
+            return f"{name} is not a hook.{did_you_mean(name, list(HOOKS))} The hooks are {', '.join(HOOKS)}."
+    return ""
+
+
+def _iter_hook_names(plugin: t.Any) -> Iterator[str]:
+    for name in dir(plugin):
+        function = inspect.getattr_static(plugin, name, None)
+        if _is_function(plugin, name) and (name.startswith(hookspecs.PREFIX) or hasattr(function, _MARK)):
+            yield name
+
+
+def _is_function(plugin: t.Any, name: str) -> bool:
+    function = inspect.getattr_static(plugin, name, None)
+    return inspect.isfunction(function) or isinstance(function, staticmethod | classmethod)

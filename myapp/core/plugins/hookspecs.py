@@ -1,0 +1,51 @@
+"""The hooks: functions of these names in a plugin's module, or methods of a plugin object.
+
+``from myapp import hookimpl`` marks one; the name alone is enough as well.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+import pluggy
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    import click
+    from flask import Blueprint, Flask
+
+    from .context import PluginContext
+
+PROJECT = "myapp"
+PREFIX = "myapp_"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+#: Marks a function of a plugin as an implementation of the hook of its name.
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def myapp_configure(app: Flask, plugin: PluginContext) -> None:
+    """Attach Flask extensions, template filters, models. Called first, for every plugin."""
+
+
+@hookspec
+def myapp_blueprints(app: Flask, plugin: PluginContext) -> Blueprint | Iterable[Blueprint]:  # type: ignore[empty-body]
+    """Return a blueprint or several; the core registers them under the plugin's mount and name."""
+
+
+@hookspec
+def myapp_commands(app: Flask, plugin: PluginContext) -> click.Command | Iterable[click.Command]:  # type: ignore[empty-body]
+    """Return click commands, which become ``flask <plugin> …``; one group named like the plugin is used as it is."""
+
+
+@hookspec
+def myapp_migrations(plugin: PluginContext) -> Path | str:  # type: ignore[empty-body]
+    """Return the folder of the Alembic versions, absolute or below the plugin's folder."""
+
+
+@hookspec
+def myapp_ready(app: Flask, plugin: PluginContext) -> None:
+    """Start threads, warm up. Called once, on the app that is going to serve."""

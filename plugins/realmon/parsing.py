@@ -1,0 +1,284 @@
+"""Reads a file of readings: plain or gzipped CSV, line by line, in bounded memory."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import gzip
+import typing as t
+import zlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from .decimals import NumberError, canonical, shorten
+from .zones import LocalTimes
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from zoneinfo import ZoneInfo
+
+HEADER = ["start", "value"]
+GZIP_MAGIC = b"\x1f\x8b"
+CHUNK_BYTES = 1 << 18
+#: A gzipped file of a few kilobytes can hold gigabytes; no line and no file of readings is this long.
+LINE_BYTES = 4096
+MOST_READINGS = 5_000_000
+#: How many texts of values are remembered; a meter writes the same few thousand again and again.
+MOST_TEXTS = 100_000
+YEARS = range(1900, 2201)
+
+
+class FileError(Exception):
+    """The file as a whole cannot be read; the message says why."""
+
+
+class LineError(ValueError):
+    """One line cannot be used; the message says why."""
+
+
+@dataclass
+class BadLines:
+    """What is wrong with which line; every line is counted, the first ones are kept."""
+
+    reasons: dict[int, str] = field(default_factory=dict)
+    #: Lines beyond those, and the last kept one is the highest number among them.
+    kept: int = 1000
+    count: int = 0
+
+    def add(self, line: int, reason: str) -> None:
+        """Note that ``line`` cannot be used."""
+        self.count += 1
+        if len(self.reasons) < self.kept:
+            self.reasons[line] = reason
+
+    def listing(self, most: int = 20) -> str:
+        """Return the first ``most`` lines with their reasons, and how many there are besides."""
+        shown = sorted(self.reasons.items())[:most]
+        lines = [f"  line {number}: {reason}" for number, reason in shown]
+        if self.count > len(shown):
+            lines.append(f"  … and {self.count - len(shown):,} more")
+        return "\n".join(lines)
+
+
+@dataclass
+class Readings:
+    """What a file says: the value of each interval, by its beginning."""
+
+    #: Seconds since 1970 (UTC), and the canonical text of the value.
+    values: dict[int, str] = field(default_factory=dict)
+    #: The line in which each was found.
+    lines: dict[int, int] = field(default_factory=dict)
+    bad: BadLines = field(default_factory=BadLines)
+    #: How many lines said again what an earlier one had said.
+    repeated: int = 0
+
+    def add(self, line: int, start: int, value: str) -> None:
+        """Take one reading; what repeats counts once, what contradicts is a bad line."""
+        known = self.values.setdefault(start, value)
+        if self.lines.setdefault(start, line) == line:
+            return
+        if known == value:
+            self.repeated += 1
+        else:
+            self.bad.add(line, f"the value {value} contradicts line {self.lines[start]}, where it is {known}")
+
+    def drop(self, start: int, reason: str) -> None:
+        """Turn a reading into a bad line."""
+        self.bad.add(self.lines.pop(start), reason)
+        del self.values[start]
+
+
+def read_file(path: Path, naive_zone: ZoneInfo, progress: Callable[[int], None] = lambda size: None) -> Readings:
+    """Read a file of readings.
+
+    :param path: CSV with the columns ``start`` and ``value``, plain or gzipped, UTF-8.
+    :param naive_zone: whose clock wrote the stamps that have no offset.
+    :param progress: called with the number of bytes of the file that were read since the last call.
+    :raises FileError: when the file as a whole cannot be read.
+    """
+    parser = Parser(naive_zone)
+    try:
+        with path.open("rb") as raw:
+            is_gzip = raw.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)
+            with gzip.open(raw) if is_gzip else contextlib.nullcontext(raw) as stream:
+                done = 0
+                for block in _iter_blocks(t.cast("t.BinaryIO", stream)):
+                    parser.feed(block)
+                    at = raw.tell() if raw.seekable() else done
+                    progress(at - done)
+                    done = at
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise FileError(f"the gzipped data is damaged or cut off after line {parser.line:,} ({error})") from error
+    except OSError as error:
+        raise FileError(error.strerror or str(error)) from error
+    return parser.finish()
+
+
+def _iter_blocks(stream: t.BinaryIO) -> Iterator[bytes]:
+    """Yield the whole lines of each chunk.
+
+    :raises FileError: for a line without end.
+    """
+    rest = b""
+    while chunk := stream.read(CHUNK_BYTES):
+        block, newline, end = chunk.rpartition(b"\n")
+        if newline:
+            yield rest + block
+            rest = end
+        else:
+            rest += end
+        if len(rest) > LINE_BYTES:
+            raise FileError(f"a line is longer than {LINE_BYTES:,} bytes, so this is no file of readings")
+    yield rest
+
+
+class Parser:
+    """Turns lines into :class:`Readings`; fed with blocks of whole lines, in order."""
+
+    def __init__(self, naive_zone: ZoneInfo) -> None:
+        self.line = 0
+        self.readings = Readings()
+        self._has_header = False
+        self._local_times = LocalTimes(naive_zone)
+        self._canonical: dict[str, str] = {}
+
+    def feed(self, block: bytes) -> None:
+        """Take whole lines, without the last newline.
+
+        :raises FileError: when the first line is not the header, or the file has no end.
+        """
+        lines = self._decode(block).split("\n")
+        first = 0
+        while not self._has_header and first < len(lines):
+            self._read_header(lines[first])
+            first += 1
+        self._read_lines(lines[first:])
+        if len(self.readings.values) > MOST_READINGS:
+            raise FileError(f"it has more than {MOST_READINGS:,} readings; split it")
+        if len(self._canonical) > MOST_TEXTS:
+            self._canonical.clear()
+
+    def finish(self) -> Readings:
+        """Return the readings, after the last block.
+
+        :raises FileError: when the file was empty.
+        """
+        if not self._has_header:
+            raise FileError("it is empty; its first line should be: start,value")
+        for row, instant in self._local_times.iter_resolved():
+            if instant is None:
+                self.readings.bad.add(row.line, self._local_times.explain(row))
+            else:
+                self.readings.add(row.line, int(instant.timestamp()), row.value)
+        return self.readings
+
+    def _read_header(self, line: str) -> None:
+        self.line += 1
+        # A byte order mark stands where spreadsheets write UTF-8.
+        text = line.removeprefix("\ufeff").strip()
+        if not text:
+            return
+        if [name.strip().lower() for name in _columns(text)] != HEADER:
+            raise FileError(f"line {self.line} is {shorten(text)}; the first line should be: start,value")
+        self._has_header = True
+
+    def _read_lines(self, lines: list[str]) -> None:
+        """Read rows: those of the usual form in this loop, at a few microseconds each, the others one by one."""
+        values, numbers, known_texts = self.readings.values, self.readings.lines, self._canonical
+        parse = datetime.fromisoformat
+        for number, line in enumerate(lines, self.line + 1):
+            try:
+                stamp, text = line.split(",")
+                value = known_texts[text]
+                moment = parse(stamp)
+            except (ValueError, KeyError):
+                self._read_slowly(number, line)
+                continue
+            if moment.tzinfo is None or moment.microsecond or stamp[10] not in "T ":
+                self._read_slowly(number, line)
+                continue
+            start = int(moment.timestamp())
+            if start in values:
+                self.readings.add(number, start, value)
+            else:
+                values[start] = value
+                numbers[start] = number
+        self.line += len(lines)
+
+    def _read_slowly(self, number: int, line: str) -> None:
+        if not line or line.isspace():
+            return
+        try:
+            stamp, text = _fields(line)
+            value = canonical(text)
+            # Remembered as it stands in the line, with a carriage return where there is one.
+            self._canonical[line.partition(",")[2]] = value
+            start = self._start(number, stamp, value)
+        except (LineError, NumberError) as error:
+            self.readings.bad.add(number, str(error))
+        else:
+            if start is not None:
+                self.readings.add(number, start, value)
+
+    def _start(self, line: int, stamp: str, value: str) -> int | None:
+        """Return the seconds of a stamp, or None when later rows tell which of two instants it is."""
+        moment = _moment(stamp)
+        if moment.tzinfo is None:
+            try:
+                resolved = self._local_times.resolve(line, moment, value)
+            except ValueError as error:
+                raise LineError(str(error)) from error
+            if resolved is None:
+                return None
+            moment = resolved
+        return int(moment.timestamp())
+
+    def _decode(self, block: bytes) -> str:
+        try:
+            return block.decode()
+        except UnicodeDecodeError:
+            # Only the lines that are to blame become bad lines: the sign that replaces a byte is in no number.
+            return block.decode(errors="replace")
+
+
+def _columns(line: str) -> list[str]:
+    try:
+        return next(csv.reader([line]), [])
+    except csv.Error:
+        return [line]
+
+
+def _fields(line: str) -> tuple[str, str]:
+    fields = [field.strip() for field in _columns(line.strip())]
+    if len(fields) == len(HEADER):
+        return fields[0], fields[1]
+    hint = "; numbers have a point, and nothing between the thousands" if len(fields) > len(HEADER) else ""
+    raise LineError(f"{shorten(line.strip())} has {len(fields)} columns instead of start,value{hint}")
+
+
+def _moment(stamp: str) -> datetime:
+    """Return the time that ``stamp`` writes, with a zone if it has an offset.
+
+    :raises LineError: when it is no full date and time, or one that no meter was there to see.
+    """
+    if not stamp:
+        raise LineError("the start is missing")
+    try:
+        moment = datetime.fromisoformat(stamp)
+        # fromisoformat takes every sign between date and time: in 2024-01-01-06:00 it would take the offset for a time.
+        is_complete = stamp[4] == "-" and stamp[10] in "T "
+    except (ValueError, IndexError):
+        is_complete = False
+    if not is_complete:
+        raise LineError(f"the start {shorten(stamp)} is not a time such as 2024-01-31T13:00:00+01:00")
+    if moment.microsecond:
+        raise LineError(f"the start {shorten(stamp)} has a fraction of a second")
+    if moment.year not in YEARS:
+        raise LineError(f"the start {shorten(stamp)} is not between {YEARS[0]} and {YEARS[-1]}")
+    return moment
+
+
+def utc_text(start: int) -> str:
+    """Return the instant ``start`` as messages write it."""
+    return f"{datetime.fromtimestamp(start, UTC):%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,173 @@
+"""Migrations: one version table for each owner, foreign keys, who upgrades and who refuses."""
+
+from __future__ import annotations
+
+import textwrap
+import typing as t
+
+import pytest
+import sqlalchemy as sa
+
+from myapp import get_db
+from myapp.core import data
+from myapp.core.errors import SchemaError
+
+if t.TYPE_CHECKING:
+    from pathlib import Path
+
+    from myapp import CustomFlask
+
+FIRST = """
+    import sqlalchemy as sa
+    from alembic import op
+
+    revision = "0001"
+    down_revision = None
+
+    def upgrade():
+        op.create_table("{owner}_parents", sa.Column("id", sa.Integer, primary_key=True), sa.Column("name", sa.String))
+        op.create_table(
+            "{owner}_children",
+            sa.Column("id", sa.Integer, primary_key=True),
+            sa.Column("parent_id", sa.Integer, sa.ForeignKey("{owner}_parents.id", ondelete="CASCADE")),
+        )
+
+    def downgrade():
+        op.drop_table("{owner}_children")
+        op.drop_table("{owner}_parents")
+"""
+SECOND = """
+    import sqlalchemy as sa
+    from alembic import op
+
+    revision = "0002"
+    down_revision = "0001"
+
+    def upgrade():
+        with op.batch_alter_table("{owner}_parents") as batch:
+            batch.alter_column("name", new_column_name="label")
+        {more}
+
+    def downgrade():
+        pass
+"""
+
+
+def write(folder: Path, name: str, source: str, **values: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(textwrap.dedent(source).format(**values))
+    return folder
+
+
+@pytest.fixture
+def shop(app: CustomFlask, tmp_path: Path) -> Path:
+    """Register an owner `shop` with one migration and return the folder of its versions."""
+    folder = write(tmp_path / "shop", "0001_first.py", FIRST, owner="shop")
+    data.register_migrations(app, "shop", "myapp_plugins.shop", folder)
+    return folder
+
+
+def tables(app: CustomFlask) -> set[str]:
+    return set(sa.inspect(data.get_engine(app)).get_table_names())
+
+
+def test_each_owner_has_its_own_version_table(app: CustomFlask, shop: Path) -> None:
+    """init-db upgrades all owners and is fine twice."""
+    runner = app.test_cli_runner()
+    first = runner.invoke(args=["init-db"])
+    assert first.output == "The tables of shop are at 0001 (were at nothing).\n"
+    assert {"shop_parents", "shop_children", "alembic_version_shop"} <= tables(app)
+    assert runner.invoke(args=["init-db"]).output == "The tables are up to date.\n"
+    assert [(p.owner, p.current, p.newest) for p in data.positions(app)][-1] == ("shop", "0001", "0001")
+
+
+def test_first_use_upgrades_while_testing(app: CustomFlask, shop: Path) -> None:
+    """get_db() finds the tables there."""
+    with app.task():
+        get_db().execute(sa.text("INSERT INTO shop_parents (name) VALUES ('a')"))
+    with app.task():
+        assert get_db().scalar(sa.text("SELECT count(*) FROM shop_parents")) == 1
+
+
+def test_production_refuses_older_tables(make_app: t.Any, tmp_path: Path) -> None:
+    """503 with Retry-After for requests, not ready for probes, a sentence with the command for the operator."""
+    app = make_app(config={"TESTING": False, "SECRET_KEY": "k" * 40})
+    data.register_migrations(app, "shop", "x", write(tmp_path / "shop", "0001_first.py", FIRST, owner="shop"))
+    app.get("/use")(lambda: str(get_db().scalar(sa.text("SELECT 1"))))
+    client = app.test_client()
+    answer = client.get("/use")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
+    assert client.get("/readyz").status_code == 503
+    with pytest.raises(SchemaError, match="flask db upgrade"):
+        data.ensure_schema(app)
+    assert app.test_cli_runner().invoke(args=["db", "upgrade"]).exit_code == 0
+    assert client.get("/readyz").status_code == 200
+    assert client.get("/use").text == "1"
+
+
+def test_batch_alter_keeps_cascaded_children(app: CustomFlask, shop: Path) -> None:
+    """SQLite copies and drops the table: with foreign keys on the children would go with it."""
+    with app.task():
+        get_db().execute(sa.text("INSERT INTO shop_parents (id, name) VALUES (1, 'a')"))
+        get_db().execute(sa.text("INSERT INTO shop_children (id, parent_id) VALUES (1, 1)"))
+    write(shop, "0002_second.py", SECOND, owner="shop", more="")
+    assert data.upgrade(app) == ["The tables of shop are at 0002 (were at 0001)."]
+    with app.task():
+        assert get_db().scalar(sa.text("SELECT label FROM shop_parents")) == "a"
+        assert get_db().scalar(sa.text("SELECT count(*) FROM shop_children")) == 1
+        assert get_db().scalar(sa.text("PRAGMA foreign_keys")) == 1
+
+
+def test_migration_that_breaks_references_changes_nothing(app: CustomFlask, shop: Path) -> None:
+    """The check runs before the commit: the tables and the version stay as they were."""
+    with app.task():
+        get_db().execute(sa.text("INSERT INTO shop_parents (id, name) VALUES (1, 'a')"))
+        get_db().execute(sa.text("INSERT INTO shop_children (id, parent_id) VALUES (1, 1)"))
+    write(shop, "0002_second.py", SECOND, owner="shop", more='op.execute("DELETE FROM shop_parents")')
+    with pytest.raises(SchemaError, match="point nowhere"):
+        data.upgrade(app)
+    with app.task():
+        assert get_db().scalar(sa.text("SELECT name FROM shop_parents")) == "a"
+    assert data.positions(app)[-1].current == "0001"
+
+
+def test_downgrade_and_revision_need_an_owner(app: CustomFlask, shop: Path) -> None:
+    """--of NAME; an unknown one names the known ones; revision sees the owner's tables only."""
+    runner = app.test_cli_runner()
+    runner.invoke(args=["init-db"])
+    assert runner.invoke(args=["db", "downgrade"]).exit_code == 2
+    unknown = runner.invoke(args=["db", "downgrade", "--of", "nobody"])
+    assert unknown.exit_code == 1
+    assert "core, shop" in unknown.output
+    assert runner.invoke(args=["db", "revision", "--of", "shop", "-m", "look"]).exit_code == 0
+    [script] = shop.glob("*look.py")
+    # The models of shop have no tables here, so those that exist are to be dropped; nobody else's are.
+    text = script.read_text()
+    assert "drop_table('shop_parents')" in text
+    assert "tests_items" not in text
+    script.unlink()
+    assert runner.invoke(args=["db", "downgrade", "--of", "shop"]).exit_code == 0
+    assert "shop_parents" not in tables(app)
+
+
+def test_vanished_owner_blocks_nobody(make_app: t.Any, app: CustomFlask, shop: Path, tmp_path: Path) -> None:
+    """The tables of a plugin that is gone stay, and upgrades of the others go on."""
+    data.upgrade(app)
+    url = str(data.get_engine(app).url)
+    other = make_app(config={"MYAPP_DATABASE_URL": url})
+    folder = write(tmp_path / "blog", "0001_first.py", FIRST, owner="blog")
+    data.register_migrations(other, "blog", "myapp_plugins.blog", folder)
+    assert data.upgrade(other) == ["The tables of blog are at 0001 (were at nothing)."]
+    assert {"shop_parents", "blog_parents"} <= tables(other)
+
+
+def test_folder_that_is_none_is_named(app: CustomFlask, tmp_path: Path) -> None:
+    """A hook that returns a wrong path is an error that names it."""
+    with pytest.raises(SchemaError, match="not a folder"):
+        data.register_migrations(app, "shop", "x", tmp_path / "nowhere")
+
+
+def test_db_current_as_json(app: CustomFlask, shop: Path) -> None:
+    """One document on stdout with every owner."""
+    result = app.test_cli_runner().invoke(args=["db", "current", "--json"])
+    assert '{"owner": "shop", "current": null, "newest": "0001"}' in result.stdout
