@@ -17,6 +17,7 @@ A command is each line of a ``sh`` block, and each line after ``$`` of a ``conso
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -115,7 +116,7 @@ class Walk:
         started = time.monotonic()
         while (status := self._status("/")) != 200:
             if time.monotonic() - started > SECONDS_TO_SERVE or self.server.poll() is not None:
-                raise Failure(f"GET / is {status} after {SECONDS_TO_SERVE} s:\n{self.log.read_text()}")
+                raise Failure(f"GET / is {status} and not 200 within {SECONDS_TO_SERVE} s:\n{self.log.read_text()}")
             time.sleep(0.05)
         print(f"  GET / is 200 after {time.monotonic() - started:.1f} s")
 
@@ -127,6 +128,8 @@ class Walk:
         if self.server is None:
             return
         server, self.server = self.server, None
+        if server.poll() is not None:
+            raise Failure(f"The server has ended by itself:\n{self.log.read_text()}")
         os.killpg(server.pid, signal.SIGINT)
         try:
             server.wait(10)
@@ -228,7 +231,9 @@ def walk(folder: Path, steps: list[Step]) -> int:
         reader.stop()
     finally:
         if reader.server is not None:
-            os.killpg(reader.server.pid, signal.SIGKILL)
+            # It may have ended by itself: that is what went wrong, then.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(reader.server.pid, signal.SIGKILL)
     return 0
 
 

@@ -20,15 +20,17 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
 
 import click
 from werkzeug.datastructures import Headers
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, default_exceptions
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+E = t.TypeVar("E", bound="ApiException")
 HeadersArgument: t.TypeAlias = "Mapping[str, str] | Iterable[tuple[str, str]]"
 
 
@@ -125,6 +127,14 @@ class ApiException(HTTPException):
     :raises ValueError: when the status is not one of an error.
     """
 
+    def __new__(cls, message: str | None = None, status: int = 400, *_args: t.Any, **_kwargs: t.Any) -> t.Self:
+        """Return an object that is also Werkzeug's exception of the status.
+
+        Flask looks for a handler by the class alone: so ``@app.errorhandler(404)`` and ``except NotFound`` get an
+        ``ApiException("…", 404)`` too.
+        """
+        return super().__new__(_with_code(cls, status))
+
     def __init__(
         self,
         message: str,
@@ -147,6 +157,12 @@ class ApiException(HTTPException):
         return f"{self.status}: {self.message}"
 
 
+@functools.cache
+def _with_code(cls: type[E], status: int) -> type[E]:
+    bases = (cls, default_exceptions[status]) if status in default_exceptions else (cls,)
+    return type(cls.__name__, bases, {"code": status, "__module__": cls.__module__, "__doc__": cls.__doc__})
+
+
 class ValidationError(ApiException):
     """An :class:`ApiException` with status 422 that names each failure.
 
@@ -155,6 +171,10 @@ class ValidationError(ApiException):
     :param errors: entries for several failures: ``{"pointer": "/field", "detail": …}`` for the body,
         ``{"parameter": "a", "detail": …}`` for the query, with a ``code`` where a program should tell them apart.
     """
+
+    def __new__(cls, *_args: t.Any, **_kwargs: t.Any) -> t.Self:
+        """Return an object that is also Werkzeug's ``UnprocessableEntity``."""
+        return super().__new__(cls, status=422)
 
     def __init__(
         self,

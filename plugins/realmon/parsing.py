@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from .decimals import NumberError, canonical, shorten
-from .zones import LocalTimes
+from .zones import LocalTimeError, LocalTimes
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +26,8 @@ LINE_BYTES = 4096
 MOST_READINGS = 5_000_000
 #: How many texts of values are remembered; a meter writes the same few thousand again and again.
 MOST_TEXTS = 100_000
-YEARS = range(1900, 2201)
+EARLIEST = int(datetime(1900, 1, 1, tzinfo=UTC).timestamp())
+LATEST = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp())
 
 
 class FileError(Exception):
@@ -42,7 +43,7 @@ class BadLines:
     """What is wrong with which line; every line is counted, the first ones are kept."""
 
     reasons: dict[int, str] = field(default_factory=dict)
-    #: Lines beyond those, and the last kept one is the highest number among them.
+    #: How many reasons are kept: a film is not a file of readings in any of its lines.
     kept: int = 1000
     count: int = 0
 
@@ -184,7 +185,7 @@ class Parser:
         self._has_header = True
 
     def _read_lines(self, lines: list[str]) -> None:
-        """Read rows: those of the usual form in this loop, at a few microseconds each, the others one by one."""
+        """Read rows: those of the usual form in this loop, at a microsecond or two each, the others one by one."""
         values, numbers, known_texts = self.readings.values, self.readings.lines, self._canonical
         parse = datetime.fromisoformat
         for number, line in enumerate(lines, self.line + 1):
@@ -192,47 +193,39 @@ class Parser:
                 stamp, text = line.split(",")
                 value = known_texts[text]
                 moment = parse(stamp)
-            except (ValueError, KeyError):
-                self._read_slowly(number, line)
-                continue
-            if moment.tzinfo is None or moment.microsecond or stamp[10] not in "T ":
-                self._read_slowly(number, line)
-                continue
-            start = int(moment.timestamp())
-            if start in values:
+                start = int(moment.timestamp())
+                is_usual = stamp[10] in "T " and moment.tzinfo is not None and EARLIEST < start < LATEST
+            except (ValueError, KeyError, IndexError, OverflowError):
+                is_usual = False
+            if not is_usual or moment.microsecond:
+                self._read_line(number, line)
+            elif start in values:
                 self.readings.add(number, start, value)
             else:
                 values[start] = value
                 numbers[start] = number
         self.line += len(lines)
 
-    def _read_slowly(self, number: int, line: str) -> None:
+    def _read_line(self, number: int, line: str) -> None:
         if not line or line.isspace():
             return
         try:
             stamp, text = _fields(line)
-            value = canonical(text)
-            # Remembered as it stands in the line, with a carriage return where there is one.
-            self._canonical[line.partition(",")[2]] = value
-            start = self._start(number, stamp, value)
-        except (LineError, NumberError) as error:
+            value = self._value(line, text)
+            moment = _moment(stamp)
+            instant = moment if moment.tzinfo else self._local_times.resolve(number, moment, value)
+        except (LineError, NumberError, LocalTimeError) as error:
             self.readings.bad.add(number, str(error))
         else:
-            if start is not None:
-                self.readings.add(number, start, value)
+            if instant is not None:
+                self.readings.add(number, int(instant.timestamp()), value)
 
-    def _start(self, line: int, stamp: str, value: str) -> int | None:
-        """Return the seconds of a stamp, or None when later rows tell which of two instants it is."""
-        moment = _moment(stamp)
-        if moment.tzinfo is None:
-            try:
-                resolved = self._local_times.resolve(line, moment, value)
-            except ValueError as error:
-                raise LineError(str(error)) from error
-            if resolved is None:
-                return None
-            moment = resolved
-        return int(moment.timestamp())
+    def _value(self, line: str, text: str) -> str:
+        # Remembered as it stands in the line, which may end in a carriage return: the loop above looks it up like that.
+        written = line.partition(",")[2]
+        if written not in self._canonical:
+            self._canonical[written] = canonical(text)
+        return self._canonical[written]
 
     def _decode(self, block: bytes) -> str:
         try:
@@ -243,8 +236,10 @@ class Parser:
 
 
 def _columns(line: str) -> list[str]:
+    if '"' not in line:
+        return line.split(",")
     try:
-        return next(csv.reader([line]), [])
+        return next(csv.reader([line], strict=True), [])
     except csv.Error:
         return [line]
 
@@ -254,7 +249,7 @@ def _fields(line: str) -> tuple[str, str]:
     if len(fields) == len(HEADER):
         return fields[0], fields[1]
     hint = "; numbers have a point, and nothing between the thousands" if len(fields) > len(HEADER) else ""
-    raise LineError(f"{shorten(line.strip())} has {len(fields)} columns instead of start,value{hint}")
+    raise LineError(f"{shorten(line.strip())} is not of the form start,value{hint}")
 
 
 def _moment(stamp: str) -> datetime:
@@ -274,8 +269,9 @@ def _moment(stamp: str) -> datetime:
         raise LineError(f"the start {shorten(stamp)} is not a time such as 2024-01-31T13:00:00+01:00")
     if moment.microsecond:
         raise LineError(f"the start {shorten(stamp)} has a fraction of a second")
-    if moment.year not in YEARS:
-        raise LineError(f"the start {shorten(stamp)} is not between {YEARS[0]} and {YEARS[-1]}")
+    # A naive one may be a day off here, which does no harm.
+    if not EARLIEST < moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() < LATEST:
+        raise LineError(f"the start {shorten(stamp)} is not between the years 1900 and 2200")
     return moment
 
 

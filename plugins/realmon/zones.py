@@ -18,6 +18,10 @@ REMEDY = "if the times of the file are UTC, say --naive-zone UTC"
 ONE_CHANGE = timedelta(days=1)
 
 
+class LocalTimeError(ValueError):
+    """A time that the clock of the zone never showed; the message says what to do."""
+
+
 class ZoneParameter(click.ParamType):
     """An option's value that names an IANA time zone."""
 
@@ -130,14 +134,14 @@ class LocalTimes:
     def resolve(self, line: int, local: datetime, value: str) -> datetime | None:
         """Return the instant, or None when only the rows that follow can tell: then it is among :attr:`visits`.
 
-        :raises ValueError: when the clock never showed this time; the message says why.
+        :raises LocalTimeError: when the clock never showed this time; the message says why.
         """
         instant = local.replace(tzinfo=self.zone)
         first, second = instant.utcoffset(), instant.replace(fold=1).utcoffset()
         if first != second:
             # Both are offsets of a zone, never None. Before a jump forward the offset is the smaller one.
             if t.cast("timedelta", first) < t.cast("timedelta", second):
-                raise ValueError(f"{local} does not exist in {self.zone.key}, where the clock jumps over it; {REMEDY}")
+                raise LocalTimeError(f"{local} does not exist in {self.zone.key}, where the clock jumps over it; {REMEDY}")
             self._enter(LocalRow(line, local, value))
             return None
         if self._is_inside:

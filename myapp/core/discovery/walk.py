@@ -119,8 +119,7 @@ def walk(
 
 def scan(root: str) -> Iterator[ModuleReport]:
     """Yield the modules below the package ``root`` without importing one, for the time when the app cannot boot."""
-    unknown = ModuleReport("", "", "unknown", reason="The application could not be loaded.")
-    yield from _unimported(root, "", _search_path(root, None), unknown)
+    yield from _unimported(root, "", _search_path(root, None), ModuleReport("", "", "unknown"))
 
 
 def broken(name: str, module: str, error: Exception) -> ModuleReport:

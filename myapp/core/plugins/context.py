@@ -16,9 +16,7 @@ if t.TYPE_CHECKING:
 
     from flask import Flask
 
-TYPES: Mapping[str, t.Any] = MappingProxyType(
-    {"str": str, "int": int, "float": float, "bool": bool, "list": list[str]}
-)
+TYPES: Mapping[str, t.Any] = MappingProxyType({"str": str, "int": int, "float": float, "bool": bool, "list": list[str]})
 
 
 @dataclass(frozen=True)
@@ -57,20 +55,22 @@ def read_settings(app: Flask, name: str, declared: Mapping[str, t.Any]) -> Mappi
         f"{prefix}{key.upper()} is not a setting of {name}.{did_you_mean(key, list(declared))}"
         for key in sorted(given.keys() - declared.keys())
     ]
-    settings: dict[str, t.Any] = {}
-    for key, rule in declared.items():
-        if key not in given and rule.get("required"):
-            problems.append(f"{prefix}{key.upper()} has to be set.")
-        elif key not in given:
-            settings[key] = rule.get("default")
-        else:
-            try:
-                field = pydantic.Field(ge=rule.get("min"), le=rule.get("max"))
-                kind = t.Annotated[TYPES[rule.get("type", "str")], field]
-                settings[key] = pydantic.TypeAdapter(kind).validate_python(given[key])
-            except pydantic.ValidationError as error:
-                expected = error.errors(include_input=False, include_url=False, include_context=False)[0]["msg"]
-                problems.append(f"{prefix}{key.upper()}: {expected}.")
+    fields: dict[str, t.Any] = {
+        key: (
+            TYPES[rule.get("type", "str")],
+            pydantic.Field(
+                ... if rule.get("required") else rule.get("default"), ge=rule.get("min"), le=rule.get("max")
+            ),
+        )
+        for key, rule in declared.items()
+    }
+    model = pydantic.create_model("Settings", **fields)
+    settings: Mapping[str, t.Any] = {}
+    try:
+        settings = model.model_validate({key: given[key] for key in given.keys() & declared.keys()}).model_dump()
+    except pydantic.ValidationError as error:
+        for entry in error.errors(include_input=False, include_url=False, include_context=False):
+            problems.append(f"{prefix}{str(entry['loc'][0]).upper()}: {entry['msg']}.")
     if problems:
         raise ValueError(" ".join(problems))
     return MappingProxyType(settings)

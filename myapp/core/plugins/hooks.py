@@ -30,9 +30,9 @@ class HookManager(pluggy.PluginManager):
             return None
         return super().parse_hookimpl_opts(plugin, name) or ({} if _is_function(plugin, name) else None)
 
-    def call(self, hook: str, plugin: t.Any, **arguments: t.Any) -> list[t.Any]:
-        """Return what the implementation of ``hook`` in ``plugin`` alone returned: nothing or one result."""
-        others = [other for other in self.get_plugins() if other is not plugin]
+    def call(self, hook: str, target: t.Any, /, **arguments: t.Any) -> list[t.Any]:
+        """Return what the implementation of ``hook`` in ``target`` alone returned: nothing or one result."""
+        others = [other for other in self.get_plugins() if other is not target]
         return t.cast("list[t.Any]", self.subset_hook_caller(hook, others)(**arguments))
 
 

@@ -6,7 +6,6 @@ import heapq
 import re
 import typing as t
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from .manifest import is_in_range, problem
 from .report import STATES, PluginReport
@@ -19,9 +18,35 @@ if t.TYPE_CHECKING:
 
 NAME = re.compile(r"[a-z][a-z0-9_]{1,39}")
 #: Names that a plugin cannot have: commands of Flask and of the core, and folders. Blueprint names come on top.
-RESERVED = frozenset(
-    "blueprints completion config console core db doctor drain events init_db jobs mail myapp openapi ops plugins"
-    " resilience routes run scopes serve shell static tokens users why".split()
+RESERVED: frozenset[str] = frozenset(
+    {
+        "blueprints",
+        "completion",
+        "config",
+        "console",
+        "core",
+        "db",
+        "doctor",
+        "drain",
+        "events",
+        "init_db",
+        "jobs",
+        "mail",
+        "myapp",
+        "openapi",
+        "ops",
+        "plugins",
+        "resilience",
+        "routes",
+        "run",
+        "scopes",
+        "serve",
+        "shell",
+        "static",
+        "tokens",
+        "users",
+        "why",
+    }
 )
 
 
@@ -37,7 +62,7 @@ class Policy:
     allowed: frozenset[str] | None = None
     disabled: frozenset[str] = frozenset()
     reserved: frozenset[str] = RESERVED
-    quarantined: Mapping[str, Problem] = MappingProxyType({})
+    quarantined: Mapping[str, Problem] = field(default_factory=dict)
     app_version: str = "0"
 
 
@@ -96,12 +121,12 @@ def _why_disabled(candidate: Candidate, policy: Policy) -> str:
 
 def _wrong_by_itself(candidate: Candidate, policy: Policy, taken: Mapping[str, Candidate]) -> Problem | None:
     name = candidate.name
-    if name in policy.quarantined:
-        return policy.quarantined[name]
     if not NAME.fullmatch(name):
         return problem("name-invalid", f"{name!r} is not a name for a plugin.")
     if name in taken:
-        return problem("name-taken", f"{name} is in {taken[name].origin} and in {candidate.origin}; the first is used.")
+        return problem("name-taken", f"{name} is in {taken[name].origin} and in {candidate.origin}; the first counts.")
+    if name in policy.quarantined:
+        return policy.quarantined[name]
     if name in policy.reserved:
         return problem("name-reserved", f"{name} is a name that the core uses itself.")
     if candidate.problem is not None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ..discovery import describe
-from .finder import PACKAGE, is_inside
+from .finder import is_inside
 from .manifest import VARIABLE, ManifestError, check_manifest, problem, read_manifest
 
 if t.TYPE_CHECKING:
@@ -191,8 +191,3 @@ def _file_of(module: str) -> Path | None:
         search_path = list(spec.submodule_search_locations or ())
     origin = spec.origin if spec is not None else None
     return Path(origin) if origin is not None and origin.endswith(".py") else None
-
-
-def module_name(name: str) -> str:
-    """Return the dotted name that a plugin in a folder is usually imported under."""
-    return f"{PACKAGE}.{name}"

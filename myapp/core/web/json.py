@@ -122,6 +122,9 @@ def _default(value: t.Any) -> t.Any:
         return dict(value)
     elif dataclasses.is_dataclass(value):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    elif isinstance(value, tuple):
+        # A named one: orjson leaves subclasses of tuple to this function.
+        return list(value)
     if hasattr(value, "__html__"):
         return str(value.__html__())
     raise TypeError(

@@ -15,7 +15,7 @@ if t.TYPE_CHECKING:
 def init_app(app: Flask) -> None:
     """Replace ``app.create_url_adapter`` by one that gives the same adapter for the common request.
 
-    Host matching, subdomain matching, ``SERVER_NAME``, upgrades and paths outside of ASCII take Flask's own way.
+    Host matching, subdomain matching, ``SERVER_NAME``, upgrades and URLs outside of ASCII take Flask's own way.
     Reads ``TRUSTED_HOSTS`` and ``SERVER_NAME``.
     """
     inner = app.create_url_adapter
@@ -26,14 +26,14 @@ def init_app(app: Flask) -> None:
         environ = request.environ
         path = environ.get("PATH_INFO") or ""
         root = environ.get("SCRIPT_NAME") or ""
+        query = environ.get("QUERY_STRING") or ""
         config = app.config
         if (
             config["SERVER_NAME"] is not None
             or app.url_map.host_matching
             or app.subdomain_matching
             or "HTTP_UPGRADE" in environ
-            or not path.isascii()
-            or not root.isascii()
+            or not (path.isascii() and root.isascii() and query.isascii())
         ):
             return inner(request)
         if config["TRUSTED_HOSTS"] is not None:
@@ -48,7 +48,7 @@ def init_app(app: Flask) -> None:
             environ["wsgi.url_scheme"],
             path,
             environ["REQUEST_METHOD"],
-            environ.get("QUERY_STRING", ""),
+            query,
         )
 
     app.create_url_adapter = create_url_adapter  # type: ignore[method-assign]

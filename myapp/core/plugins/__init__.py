@@ -1,0 +1,36 @@
+"""Plugins: scan, plan, build, seal. See ``docs/plugins.md``."""
+
+from __future__ import annotations
+
+import typing as t
+from importlib import import_module
+
+if t.TYPE_CHECKING:
+    from .context import PluginContext as PluginContext
+    from .hookspecs import hookimpl as hookimpl
+    from .lifecycle import init_app as init_app
+    from .lifecycle import scan_offline as scan_offline
+    from .lifecycle import start as start
+    from .report import PluginReport as PluginReport
+    from .report import get_report as get_report
+
+__all__ = ["PluginContext", "PluginReport", "get_report", "hookimpl", "init_app", "scan_offline", "start"]
+
+#: Which module gives which name. Resolved at first use (PEP 562): ``import myapp`` installs the finder of this
+#: package, and must not import Flask and SQLAlchemy for it.
+_MODULES = {
+    "PluginContext": "context",
+    "PluginReport": "report",
+    "get_report": "report",
+    "hookimpl": "hookspecs",
+    "init_app": "lifecycle",
+    "scan_offline": "lifecycle",
+    "start": "lifecycle",
+}
+
+
+def __getattr__(name: str) -> t.Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    return value

@@ -1,0 +1,161 @@
+"""Errors as problem+json or as pages."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from flask import abort
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import HTTPException, Unauthorized
+
+from myapp import ApiException, ValidationError
+
+if t.TYPE_CHECKING:
+    from myapp import CustomFlask
+
+
+def test_problem_has_every_member(db_app: CustomFlask) -> None:
+    """RFC 9457's members, the request id, and the exception's own."""
+
+    @db_app.get("/teapot")
+    def view() -> t.NoReturn:
+        raise ApiException("Short and stout.", 418, type="/problems/teapot", headers={"X-Tea": "1"}, pot="big", status2=1)
+
+    answer = db_app.test_client().get("/teapot")
+    assert answer.mimetype == "application/problem+json"
+    assert answer.json == {
+        "type": "/problems/teapot",
+        "title": "I'm a teapot",
+        "status": 418,
+        "detail": "Short and stout.",
+        "instance": "/teapot",
+        "request_id": answer.headers["X-Request-ID"],
+        "pot": "big",
+        "status2": 1,
+    }
+    assert answer.headers["X-Tea"] == "1"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_validation_error_lists_every_failure(db_app: CustomFlask) -> None:
+    """422 with a pointer or a parameter for each; the input is never echoed."""
+
+    @db_app.get("/one")
+    def one() -> t.NoReturn:
+        raise ValidationError("a/b", "must be shorter")
+
+    @db_app.get("/two")
+    def two() -> t.NoReturn:
+        raise ValidationError(errors=[{"parameter": "a", "detail": "no"}, {"pointer": "/b", "code": "x", "detail": "no"}])
+
+    client = db_app.test_client()
+    first = client.get("/one").json
+    assert (first["status"], first["title"]) == (422, "Unprocessable Entity")
+    assert first["errors"] == [{"pointer": "/a~1b", "detail": "must be shorter"}]
+    assert [set(entry) for entry in client.get("/two").json["errors"]] == [{"parameter", "detail"}, {"pointer", "code", "detail"}]
+    with pytest.raises(ValueError, match="names what is wrong"):
+        ValidationError()
+    with pytest.raises(ValueError, match="400 to 599"):
+        ApiException("fine", 200)
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        (None, "application/problem+json"),
+        ("*/*", "application/problem+json"),
+        ("text/*", "application/problem+json"),
+        ("application/json", "application/problem+json"),
+        ("text/html", "text/html"),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html"),
+        ("text/html;q=0.5, application/json", "application/problem+json"),
+        ("text/html, application/problem+json;q=0.9", "text/html"),
+        ("text/html, application/json", "application/problem+json"),
+        ("garbage;;;q=x", "application/problem+json"),
+    ],
+)
+def test_html_only_for_who_prefers_it(db_app: CustomFlask, accept: str | None, media_type: str) -> None:
+    """Where Accept names text/html with a higher quality than any JSON type."""
+    answer = db_app.test_client().get("/nowhere", headers={} if accept is None else {"Accept": accept})
+    assert (answer.status_code, answer.mimetype) == (404, media_type)
+    if media_type == "text/html":
+        assert answer.headers["X-Request-ID"] in answer.text
+
+
+def test_page_escapes_and_does_not_depend_on_what_broke(db_app: CustomFlask, caplog: t.Any) -> None:
+    """A context processor that raises on every page: the error is still answered, as a bare page."""
+    broken = False
+    db_app.get("/x")(lambda: abort(400, "<script>alert(1)</script>"))
+    db_app.context_processor(lambda: {"broken": 1 / 0} if broken else {})
+    client = db_app.test_client()
+    page = client.get("/x", headers={"Accept": "text/html"})
+    assert "<script>" not in page.text
+    assert "myapp.css" in page.text
+    broken = True
+    bare = client.get("/x", headers={"Accept": "text/html"})
+    assert (bare.status_code, bare.mimetype) == (400, "text/html")
+    assert "<script>" not in bare.text
+    assert "could not be rendered" in caplog.text
+
+
+def test_headers_of_the_exception_stay(db_app: CustomFlask) -> None:
+    """405 Allow, 401 WWW-Authenticate, 429 and 503 Retry-After; HEAD has the same headers and no body."""
+    db_app.post("/post")(lambda: "ok")
+    db_app.add_url_rule("/401", "a", lambda: (_ for _ in ()).throw(Unauthorized(www_authenticate=WWWAuthenticate("bearer"))))
+    db_app.add_url_rule("/429", "b", lambda: (_ for _ in ()).throw(ApiException("slow", 429, headers={"Retry-After": "7"})))
+    client = db_app.test_client()
+    assert set(client.get("/post").headers["Allow"].split(", ")) == {"POST", "OPTIONS"}
+    assert client.get("/401").headers["WWW-Authenticate"].lower().startswith("bearer")
+    assert client.get("/429").headers["Retry-After"] == "7"
+    head, get = client.head("/429"), client.get("/429")
+    assert head.data == b""
+    varying = {"X-Request-ID", "Content-Length"}
+    assert {k: v for k, v in head.headers.items() if k not in varying} == {
+        k: v for k, v in get.headers.items() if k not in varying
+    }
+
+
+def test_500_tells_the_request_id_and_nothing_else(db_app: CustomFlask) -> None:
+    """No text of the exception, no path, as JSON and as a page."""
+
+    @db_app.get("/")
+    def view() -> t.NoReturn:
+        raise RuntimeError("password=hunter2")
+
+    for accept in ("*/*", "text/html"):
+        answer = db_app.test_client().get("/", headers={"Accept": accept})
+        assert answer.status_code == 500
+        assert answer.headers["X-Request-ID"] in answer.text
+        assert not any(word in answer.text for word in ("hunter2", "RuntimeError", "Traceback", "/tests/"))
+
+
+def test_handlers_of_the_team_win(db_app: CustomFlask) -> None:
+    """For a status, for a class and for HTTPException itself."""
+    db_app.register_error_handler(404, lambda _e: ("mine: 404", 404))
+    db_app.register_error_handler(LookupError, lambda _e: ("mine: lookup", 400))
+    db_app.add_url_rule("/lookup", "lookup", lambda: (_ for _ in ()).throw(KeyError("x")))
+    db_app.register_error_handler(HTTPException, lambda e: (f"mine: {e.code}", e.code))
+    client = db_app.test_client()
+    assert client.get("/nowhere").text == "mine: 404"
+    assert client.get("/lookup").text == "mine: lookup"
+    assert client.post("/lookup").text == "mine: 405"
+
+
+def test_slash_redirect_is_no_error(db_app: CustomFlask) -> None:
+    """Werkzeug's routing redirects pass."""
+    db_app.get("/folder/")(lambda: "ok")
+    answer = db_app.test_client().get("/folder")
+    assert (answer.status_code, answer.headers["Location"]) == (308, "http://localhost/folder/")
+
+
+def test_demo_names_both_bad_numbers(app: CustomFlask) -> None:
+    """GET /demo/add: the founding example, and one 422 for everything that is wrong."""
+    client = app.test_client()
+    assert client.get("/demo/add?a=2&b=3").json == {"sum": 5}
+    assert client.get("/demo/add?a=-2&b=%2B3").json == {"sum": 1}
+    for query in ("", "?a=x&b=1.5", "?a=²&b=١", f"?a={'9' * 31}&b=1_0"):
+        answer = client.get(f"/demo/add{query}")
+        assert answer.status_code == 422
+        assert [entry["parameter"] for entry in answer.json["errors"]] == ["a", "b"]
