@@ -226,7 +226,8 @@ def walk(folder: Path, steps: list[Step]) -> int:
     try:
         for step in steps:
             if not _is_test(step):
-                print(f"$ {step.text.splitlines()[0]}", flush=True)
+                first = step.text.splitlines()[0]
+                print(f"$ {first}" if step.kind == "command" else f"> {first}", flush=True)
                 reader.follow(step)
         reader.stop()
     finally:

@@ -66,7 +66,7 @@ def store(readings: Readings, target: Target, *, skips_bad: bool = False) -> Imp
         raise RefusedError("nothing of it was kept, because of its bad lines")
     if not readings.values:
         raise RefusedError("it has no reading that can be used")
-    new = {start: value for start, value in readings.values.items() if start not in known}
+    new = {start: value for start, value in readings.values.items() if start not in known} if known else readings.values
     _insert(meter, new)
     return Imported(len(new), len(readings.values) - len(new), readings.repeated, readings.bad.count)
 

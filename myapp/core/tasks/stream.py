@@ -37,22 +37,22 @@ class StreamBody:
     """
 
     def __init__(self, app: Flask, view: Task, response: Response) -> None:
-        self._app = app
-        self._view = view
-        self._body: Iterable[t.Any] = response.response
-        self._commits = response.status_code < 400
-        self._holds_back = "Content-Length" in response.headers and response.mimetype != "text/event-stream"
+        body: Iterable[t.Any] = response.response
+        steps = _iter_in_task(app, view, body, commits=response.status_code < 400)
+        if "Content-Length" in response.headers and response.mimetype != "text/event-stream":
+            steps = _iter_held_back(steps)
+        self._body = body
+        self._steps = steps
+        self._has_begun = False
+        self._is_closed = False
         # Everything that the request has set in its context stays visible; what the body sets ends with it.
         self._context = contextvars.copy_context()
-        self._steps: Generator[t.Any] | None = None
-        self._is_closed = False
 
     def __iter__(self) -> Iterator[t.Any]:
         return self
 
     def __next__(self) -> t.Any:
-        if self._steps is None:
-            self._steps = self._iter_held_back() if self._holds_back else self._iter_in_task()
+        self._has_begun = True
         return self._context.run(next, self._steps)
 
     def close(self) -> None:
@@ -60,7 +60,7 @@ class StreamBody:
         if self._is_closed:
             return
         self._is_closed = True
-        unfinished: t.Any = self._body if self._steps is None else self._steps
+        unfinished: t.Any = self._steps if self._has_begun else self._body
         if hasattr(unfinished, "close"):
             self._context.run(unfinished.close)
 
@@ -68,33 +68,36 @@ class StreamBody:
         # Servers close what they read; a test that does not would leave a generator to end outside of its context.
         self.close()
 
-    def _iter_in_task(self) -> Generator[t.Any]:
-        with pushed_context(self._app) as context:
-            # stream_with_context pushes the contexts of the request again: they are this task's as well.
-            contexts = (context, *self._view.contexts)
-            task = Task(self._app, "stream", contexts, self._view, writes=False, id=self._view.id)
-            token = current.set(task)
-            try:
-                try:
-                    yield from self._body
-                finally:
-                    if hasattr(self._body, "close"):
-                        self._body.close()
-                if self._commits:
-                    task.commit()
-            finally:
-                task.rollback()
-                current.reset(token)
 
-    def _iter_held_back(self) -> Generator[t.Any]:
-        """Yield each chunk when the next one is there; the last one when the task has committed."""
-        steps = self._iter_in_task()
+# Functions, not methods: a generator that refers to its StreamBody would be a cycle, and a cycle ends in any order.
+
+
+def _iter_in_task(app: Flask, view: Task, body: Iterable[t.Any], *, commits: bool) -> Generator[t.Any]:
+    with pushed_context(app) as context:
+        # stream_with_context pushes the contexts of the request again: they are this task's as well.
+        task = Task(app, "stream", (context, *view.contexts), view, writes=False, id=view.id)
+        token = current.set(task)
         try:
-            held = next(steps, None)
-            for chunk in steps:
-                yield held
-                held = chunk
+            try:
+                yield from body
+            finally:
+                if hasattr(body, "close"):
+                    body.close()
+            if commits:
+                task.commit()
         finally:
-            steps.close()
-        if held is not None:
+            task.rollback()
+            current.reset(token)
+
+
+def _iter_held_back(steps: Generator[t.Any]) -> Generator[t.Any]:
+    """Yield each chunk when the next one is there; the last one when the task has committed."""
+    try:
+        held = next(steps, None)
+        for chunk in steps:
             yield held
+            held = chunk
+    finally:
+        steps.close()
+    if held is not None:
+        yield held

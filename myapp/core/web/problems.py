@@ -35,6 +35,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(exc.OperationalError, _outage)
     app.register_error_handler(exc.TimeoutError, _outage)
     app.register_error_handler(SchemaError, _old_schema)
+    app.extensions["myapp.answer"] = answer
     app.extensions["myapp.tasks"].last_resort = lambda: _respond(InternalServerError())
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import typing as t
 
 from flask import current_app
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import RoutingException
 
 if t.TYPE_CHECKING:
     from flask import Flask, Response
@@ -40,18 +42,25 @@ class ApiResult:
 def unfold(app: Flask, value: t.Any) -> t.Any:
     """Return ``value`` in a shape that Flask's ``make_response`` knows.
 
-    An object's ``to_response()`` comes first, then its ``to_json()``; everything else is returned as it is.
+    An object's ``to_response()`` comes first, then its ``to_json()``; everything else is returned as it is. In an app of
+    ``create_app`` an ``HTTPException`` that is returned, not raised, is answered as a problem too.
 
     :raises TypeError: for a class, and for a ``to_json`` that returns text.
     """
     if isinstance(value, type):
         raise_for_class(value)
+    if isinstance(value, HTTPException) and not isinstance(value, RoutingException):
+        return app.extensions.get("myapp.answer", _same)(value)
     to_response = getattr(value, "to_response", None)
     if to_response is not None:
         return app.make_response(to_response())
     if hasattr(value, "to_json"):
         return app.json.response(plain_data(value))
     return value
+
+
+def _same(error: HTTPException) -> HTTPException:
+    return error
 
 
 def raise_for_class(value: type[t.Any]) -> None:

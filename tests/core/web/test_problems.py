@@ -7,7 +7,7 @@ import typing as t
 import pytest
 from flask import abort
 from werkzeug.datastructures import WWWAuthenticate
-from werkzeug.exceptions import HTTPException, Unauthorized
+from werkzeug.exceptions import HTTPException, NotFound, Unauthorized
 
 from myapp import ApiException, ValidationError
 
@@ -141,6 +141,17 @@ def test_handlers_of_the_team_win(db_app: CustomFlask) -> None:
     assert client.get("/nowhere").text == "mine: 404"
     assert client.get("/lookup").text == "mine: lookup"
     assert client.post("/lookup").text == "mine: 405"
+
+
+def test_returned_exception_is_a_problem_too(db_app: CustomFlask) -> None:
+    """`return e` in a handler, and `return NotFound()` in a view."""
+    db_app.register_error_handler(410, lambda e: e)
+    db_app.get("/gone")(lambda: abort(410))
+    db_app.add_url_rule("/none", "none", lambda: (NotFound("nothing here"), {"X-A": "1"}))
+    client = db_app.test_client()
+    assert client.get("/gone").json["status"] == 410
+    answer = client.get("/none")
+    assert (answer.status_code, answer.json["detail"], answer.headers["X-A"]) == (404, "nothing here", "1")
 
 
 def test_slash_redirect_is_no_error(db_app: CustomFlask) -> None:

@@ -1,0 +1,47 @@
+"""The energy monitor (founding document 000): buildings, their meters, their readings, and reports by month.
+
+The reference plugin: it shows what a plugin brings (tables, commands, an API, a page) and how little it takes.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+from myapp import PluginContext, hookimpl
+
+from .api.v1 import api_v1
+from .commands import import_readings, write_sample
+from .views import blueprint
+
+if t.TYPE_CHECKING:
+    import click
+    from flask import Blueprint, Flask
+
+__plugin__ = {
+    "name": "realmon",
+    "version": "0.1.0",
+    "api": 1,
+    "summary": "Energy of buildings, by month, from the readings of their meters",
+    "mount": "/realmon",
+}
+
+blueprint.register_blueprint(api_v1, url_prefix="/api/v1")
+
+
+@hookimpl
+def myapp_blueprints(app: Flask, plugin: PluginContext) -> Blueprint:
+    """Serve the page, with the API below it."""
+    return blueprint
+
+
+@hookimpl
+def myapp_commands(app: Flask, plugin: PluginContext) -> list[click.Command]:
+    """Add ``flask realmon import`` and ``flask realmon sample``."""
+    return [import_readings, write_sample]
+
+
+@hookimpl
+def myapp_migrations(plugin: PluginContext) -> Path:
+    """Bring the tables."""
+    return Path(__file__).with_name("migrations")

@@ -1,0 +1,108 @@
+"""``flask realmon …``: import readings, write a sample."""
+
+from __future__ import annotations
+
+import typing as t
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from .importing import Imported, RefusedError, Target, store
+from .models import NAME_LENGTH, UNITS
+from .parsing import FileError, Readings, read_file
+from .sample import iter_sample
+from .zones import ZoneParameter
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from zoneinfo import ZoneInfo
+
+
+class NameParameter(click.ParamType):
+    """An option's value that names a building or a meter."""
+
+    name = "name"
+
+    def convert(self, value: t.Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name without blanks around it, or fail."""
+        name = str(value).strip()
+        if not name or len(name) > NAME_LENGTH or not name.isprintable():
+            self.fail(f"A name has 1 to {NAME_LENGTH} printable characters.", param, ctx)
+        return name
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--meter", required=True, type=NameParameter(), help="Whose readings they are; created when it is new.")
+@click.option("--building", required=True, type=NameParameter(), help="Where the meter is; created when it is new.")
+@click.option("--timezone", required=True, type=ZoneParameter(), help="The building's zone, such as Europe/London.")
+@click.option("--naive-zone", type=ZoneParameter(), help="Whose clock wrote times without offset (default: the building's).")
+@click.option("--unit", type=click.Choice(list(UNITS), case_sensitive=False), default="kWh", show_default=True)
+@click.option("--skip-bad", is_flag=True, help="Leave bad lines out instead of refusing the file.")
+def import_readings(
+    file: Path,
+    meter: str,
+    building: str,
+    timezone: ZoneInfo,
+    naive_zone: ZoneInfo | None,
+    unit: str,
+    skip_bad: bool,
+) -> None:
+    """Import the readings of FILE: CSV with the columns start,value, plain or gzipped.
+
+    All of it is kept, or nothing. A second import of the same file changes nothing.
+    """
+    target = Target(meter, building, timezone, unit)
+    readings = Readings()
+    try:
+        # Read before the first query: the database's write lock is not held meanwhile.
+        with progress_bar(file.stat().st_size, click.get_text_stream("stderr")) as progress:
+            readings = read_file(file, naive_zone or timezone, progress)
+        imported = store(readings, target, skips_bad=skip_bad)
+    except (FileError, RefusedError) as error:
+        raise click.ClickException(_refusal(file, str(error), readings)) from error
+    if readings.bad.count:
+        click.echo(f"Bad lines of {file.name}, left out:\n{readings.bad.listing()}", err=True)
+    click.echo(_summary(file, target, imported))
+
+
+@click.command("sample")
+def write_sample() -> None:
+    """Write a year of made-up hourly readings of a household, as a file that `import` reads."""
+    click.echo("\n".join(iter_sample()))
+
+
+@contextmanager
+def progress_bar(size: int, stream: t.TextIO) -> Iterator[Callable[[int], None]]:
+    """Show how much of ``size`` bytes was read, on a terminal only, and yield the function to tell it."""
+    if not stream.isatty():
+        yield lambda done: None
+        return
+    with click.progressbar(length=size, label="Reading", file=stream) as bar:
+        yield bar.update
+
+
+def _refusal(file: Path, reason: str, readings: Readings) -> str:
+    if not readings.bad.count:
+        return f"{file} was not imported: {reason}."
+    count = f"{readings.bad.count:,} bad line{'s' if readings.bad.count > 1 else ''}"
+    return (
+        f"{file} was not imported: {reason}.\n{count}:\n{readings.bad.listing()}\n"
+        "Correct the file, or leave these lines out with --skip-bad."
+    )
+
+
+def _summary(file: Path, target: Target, imported: Imported) -> str:
+    parts = [
+        f"Imported {imported.new:,} readings of the meter {target.meter}."
+        if imported.new
+        else f"Nothing new in {file.name}: nothing was changed."
+    ]
+    if imported.known:
+        parts.append(f"The meter {target.meter} had {imported.known:,} of its readings already.")
+    if imported.repeated:
+        parts.append(f"{imported.repeated:,} repeated lines count once.")
+    if imported.bad:
+        parts.append(f"{imported.bad:,} bad lines were left out.")
+    return " ".join([*parts, "The months are shown at /realmon/."])

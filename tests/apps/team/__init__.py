@@ -1,0 +1,1 @@
+"""A blueprint package with good and broken modules."""

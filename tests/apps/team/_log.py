@@ -1,0 +1,3 @@
+"""The modules that were executed, in order."""
+
+executed: list[str] = []

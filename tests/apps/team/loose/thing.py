@@ -1,0 +1,1 @@
+raise AssertionError("a folder without __init__.py was imported")

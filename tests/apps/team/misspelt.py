@@ -1,0 +1,3 @@
+from flask import Blueprint
+
+blue_print = Blueprint("misspelt", __name__)

@@ -1,0 +1,2 @@
+def myapp_configure(application):
+    pass

@@ -1,0 +1,4 @@
+__plugin__ = {"name": "syntax_error"}
+
+def broken(:
+    pass

@@ -1,0 +1,2 @@
+def myapp_configuer(app, plugin):
+    pass
