@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from myapp import get_db
 
 from .decimals import plain
-from .intervals import NAMES, IntervalError, find_interval, find_phase
+from .intervals import NAMES, IntervalError, find_interval, find_misplaced
 from .models import Building, Meter, Reading
 from .parsing import Readings, utc_text
 
@@ -55,8 +55,9 @@ def store(readings: Readings, target: Target, *, skips_bad: bool = False) -> Imp
     :raises RefusedError: and the caller's task rolls back.
     """
     meter = get_meter(target)
-    _check_intervals(readings, meter)
-    known = _stored(meter, readings.values)
+    first = get_db().scalar(sa.select(sa.func.min(Reading.start)).where(Reading.meter_id == meter.id))
+    _check_intervals(readings, meter, first)
+    known = {} if first is None else _stored(meter, readings.values)
     for start, value in known.items():
         if readings.values[start] != value:
             readings.drop(
@@ -96,16 +97,16 @@ def get_meter(target: Target) -> Meter:
     return meter
 
 
-def _check_intervals(readings: Readings, meter: Meter) -> None:
-    """Find the meter's interval, and make bad lines of the readings that lie between two of them.
+def _check_intervals(readings: Readings, meter: Meter, first: int | None) -> None:
+    """Find the meter's interval, and make bad lines of the readings that begin between two of them.
 
+    :param first: the first reading that is stored.
     :raises RefusedError: when the file has another interval than the meter.
     """
     try:
         found = find_interval(sorted(readings.values))
     except IntervalError as error:
         raise RefusedError(str(error)) from error
-    first = get_db().scalar(sa.select(sa.func.min(Reading.start)).where(Reading.meter_id == meter.id))
     interval = meter.interval_seconds or (found.interval if found else None)
     if interval is None:
         return
@@ -114,8 +115,7 @@ def _check_intervals(readings: Readings, meter: Meter) -> None:
             f"its readings are {NAMES[found.interval]}, and those of the meter {meter.name!r} are {NAMES[interval]};"
             " give another --meter"
         )
-    phase = find_phase(readings.values, interval) if first is None else first % interval
-    for start in [start for start in readings.values if start % interval != phase]:
+    for start in find_misplaced(readings.values, interval, first):
         readings.drop(start, f"{utc_text(start)} lies between two {NAMES[interval]} readings")
     meter.interval_seconds = interval
 

@@ -48,10 +48,18 @@ def find_interval(starts: list[int]) -> Found | None:
     return Found(interval, most >= PACE)
 
 
-def find_phase(starts: Collection[int], interval: int) -> int:
-    """Return how many seconds after a multiple of ``interval`` most of ``starts`` lie; 0 when there are none.
+def find_misplaced(starts: Collection[int], interval: int, first: int | None) -> list[int]:
+    """Return the readings that begin between two intervals.
 
-    It is not always 0: the hours of India begin at half past those of UTC.
+    Where an interval begins is not always a multiple of its length: the hours of India begin at half past those of UTC.
+
+    :param first: a reading that counts as well placed; None to go by the majority.
     """
-    phases = Counter(start % interval for start in starts)
-    return max(phases, key=lambda phase: (phases[phase], -phase), default=0)
+    phases = Counter([start % interval for start in starts])
+    if first is not None:
+        phase = first % interval
+    else:
+        phase = max(phases, key=lambda phase: (phases[phase], -phase), default=0)
+    if phases.keys() <= {phase}:
+        return []
+    return [start for start in starts if start % interval != phase]

@@ -10,13 +10,15 @@ import zlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from .decimals import NumberError, canonical, shorten
-from .zones import LocalTimeError, LocalTimes
+from .decimals import canonical, shorten
+from .zones import LocalTimes
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
     from zoneinfo import ZoneInfo
+
+V = t.TypeVar("V")
 
 HEADER = ["start", "value"]
 GZIP_MAGIC = b"\x1f\x8b"
@@ -24,10 +26,9 @@ CHUNK_BYTES = 1 << 18
 #: A gzipped file of a few kilobytes can hold gigabytes; no line and no file of readings is this long.
 LINE_BYTES = 4096
 MOST_READINGS = 5_000_000
-#: How many different texts are remembered; a meter writes the same few thousand again and again.
+#: How many different texts are remembered before they are forgotten again.
 MOST_TEXTS = 100_000
-EARLIEST = int(datetime(1900, 1, 1, tzinfo=UTC).timestamp())
-LATEST = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp())
+YEARS = range(1900, 2201)
 
 
 class FileError(Exception):
@@ -134,6 +135,18 @@ def _iter_blocks(stream: t.BinaryIO) -> Iterator[bytes]:
     yield rest
 
 
+class Known(dict[str, V]):
+    """What a function made of each text, remembered."""
+
+    def __init__(self, read: Callable[[str], V]) -> None:
+        super().__init__()
+        self._read = read
+
+    def __missing__(self, text: str) -> V:
+        value = self[text] = self._read(text)
+        return value
+
+
 class Parser:
     """Turns lines into :class:`Readings`; fed with blocks of whole lines, in order."""
 
@@ -142,10 +155,10 @@ class Parser:
         self.readings = Readings()
         self._has_header = False
         self._local_times = LocalTimes(naive_zone)
-        # What the parts of earlier lines are worth, as they stand in the file: a date, the rest of a stamp, a value.
-        self._dates: dict[str, int] = {}
-        self._times: dict[str, int] = {}
-        self._texts: dict[str, str] = {}
+        # A file has as many dates as days, hardly more times than a day has hours, and a few thousand different values.
+        self._dates = Known(seconds_of_date)
+        self._times = Known(seconds_of_time)
+        self._numbers = Known(read_number)
 
     def feed(self, block: bytes) -> None:
         """Take whole lines, without the last newline.
@@ -160,7 +173,7 @@ class Parser:
         self._read_lines(lines[first:])
         if len(self.readings.values) > MOST_READINGS:
             raise FileError(f"it has more than {MOST_READINGS:,} readings; split it")
-        for known in (self._dates, self._times, self._texts):
+        for known in (self._dates, self._times, self._numbers):
             if len(known) > MOST_TEXTS:
                 known.clear()
 
@@ -189,60 +202,39 @@ class Parser:
         self._has_header = True
 
     def _read_lines(self, lines: list[str]) -> None:
-        """Read rows: those of the usual form in this loop, in less than a microsecond each, the others one by one.
-
-        A file has as many dates as days, and hardly more times than a day has hours: a stamp is the sum of two numbers
-        that are known already, and only the first of each is parsed.
-        """
-        dates, times, texts = self._dates, self._times, self._texts
-        values, numbers = self.readings.values, self.readings.lines
+        """Read rows: those of the usual form in this loop, in less than a microsecond each, the others one by one."""
+        dates, times, numbers = self._dates, self._times, self._numbers
+        values, found_in = self.readings.values, self.readings.lines
         for number, line in enumerate(lines, self.line + 1):
             try:
                 stamp, text = line.split(",")
                 start = dates[stamp[:10]] + times[stamp[10:]]
-                value = texts[text]
-            except (ValueError, KeyError):
+                value = numbers[text]
+            except ValueError:
                 self._read_line(number, line)
                 continue
             if start in values:
                 self.readings.add(number, start, value)
             else:
                 values[start] = value
-                numbers[start] = number
+                found_in[start] = number
         self.line += len(lines)
 
     def _read_line(self, number: int, line: str) -> None:
+        """Read one row of whatever form, and say what is wrong with it if it is none."""
         if not line or line.isspace():
             return
         try:
             stamp, text = _fields(line)
-            value = self._value(line, text)
-            moment = _moment(stamp)
-            if moment.tzinfo is None:
-                instant = self._local_times.resolve(number, moment, value)
-                start = None if instant is None else int(instant.timestamp())
-            else:
-                start = self._remember(stamp, moment)
-        except (LineError, NumberError, LocalTimeError) as error:
+            value = self._numbers[text]
+            instant: datetime | None = read_stamp(stamp)
+            if instant is not None and instant.tzinfo is None:
+                instant = self._local_times.resolve(number, instant, value)
+        except ValueError as error:
             self.readings.bad.add(number, str(error))
         else:
-            if start is not None:
-                self.readings.add(number, start, value)
-
-    def _remember(self, stamp: str, moment: datetime) -> int:
-        """Note what the date and the time of a stamp with an offset are worth, and return their sum."""
-        start = int(moment.timestamp())
-        midnight = int(datetime(moment.year, moment.month, moment.day, tzinfo=UTC).timestamp())
-        self._dates[stamp[:10]] = midnight
-        self._times[stamp[10:]] = start - midnight
-        return start
-
-    def _value(self, line: str, text: str) -> str:
-        # Remembered as it stands in the line, which may end in a carriage return: the loop above looks it up like that.
-        written = line.partition(",")[2]
-        if written not in self._texts:
-            self._texts[written] = canonical(text)
-        return self._texts[written]
+            if instant is not None:
+                self.readings.add(number, int(instant.timestamp()), value)
 
     def _decode(self, block: bytes) -> str:
         try:
@@ -269,7 +261,7 @@ def _fields(line: str) -> tuple[str, str]:
     raise LineError(f"{shorten(line.strip())} is not of the form start,value{hint}")
 
 
-def _moment(stamp: str) -> datetime:
+def read_stamp(stamp: str) -> datetime:
     """Return the time that ``stamp`` writes, with a zone if it has an offset.
 
     :raises LineError: when it is no full date and time, or one that no meter was there to see.
@@ -286,10 +278,36 @@ def _moment(stamp: str) -> datetime:
         raise LineError(f"the start {shorten(stamp)} is not a time such as 2024-01-31T13:00:00+01:00")
     if moment.microsecond:
         raise LineError(f"the start {shorten(stamp)} has a fraction of a second")
-    # A naive one may be a day off here, which does no harm.
-    if not EARLIEST < moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() < LATEST:
-        raise LineError(f"the start {shorten(stamp)} is not between the years 1900 and 2200")
+    if moment.year not in YEARS:
+        raise LineError(f"the start {shorten(stamp)} is not between {YEARS[0]} and {YEARS[-1]}")
     return moment
+
+
+def seconds_of_date(date: str) -> int:
+    """Return the seconds from 1970 to the beginning of a day of UTC.
+
+    :raises LineError: when it is no date.
+    """
+    return int(read_stamp(date + "T00:00+00:00").timestamp())
+
+
+def seconds_of_time(time: str) -> int:
+    """Return the seconds from midnight in UTC to the second half of a stamp, such as ``T01:00:00-06:00``.
+
+    :raises LineError: when it is no time, or has no offset: then its date counts as well.
+    """
+    moment = read_stamp("1970-01-01" + time)
+    if moment.tzinfo is None:
+        raise LineError("the offset is missing")
+    return int(moment.timestamp())
+
+
+def read_number(text: str) -> str:
+    """Return the canonical text of a value, which may have blanks around it, or a carriage return behind it.
+
+    :raises NumberError: when it is no number.
+    """
+    return canonical(text.strip())
 
 
 def utc_text(start: int) -> str:

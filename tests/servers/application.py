@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
+import click
 import sqlalchemy as sa
 from flask import Response, session
 
@@ -18,7 +20,11 @@ if t.TYPE_CHECKING:
     from werkzeug.exceptions import HTTPException
 
 app = create_app({"MYAPP_PROFILE": "development", "MYAPP_BLUEPRINT_PACKAGES": ()}, plugins=())
+if os.environ.get("APPLICATION_FORGETS_CONNECTIONS"):
+    # Each task opens the file again: what a worker meets that starts while it cannot be opened.
+    sa.event.listen(get_engine(app), "checkin", lambda connection, entry: entry.invalidate())
 Item.metadata.create_all(get_engine(app))
+
 
 
 def add(name: str, parent_id: int | None = None) -> None:
@@ -39,6 +45,19 @@ def names() -> list[str]:
 def good(name: str) -> t.Any:
     add(name)
     return {"added": name}, 201
+
+
+@app.post("/fill/<int:number>")
+def fill(number: int) -> t.Any:
+    get_db().add(Item(name=f"filled {number}", secret="x" * 40_000))
+    return {"added": number}, 201
+
+
+@app.cli.command("add")
+@click.argument("name")
+def add_command(name: str) -> None:
+    add(name)
+    get_db().flush()
 
 
 @app.post("/orphan")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import sys
 import typing as t
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,9 +78,8 @@ def attributed(name: str, code: str, home: str | None = None) -> Iterator[None]:
 
 def file_of(target: t.Any) -> str | None:
     """Return the file that a plugin's module or object comes from, for messages."""
-    if isinstance(target, ModuleType):
-        return target.__file__
-    return getattr(importlib.import_module(type(target).__module__), "__file__", None)
+    module = target if isinstance(target, ModuleType) else sys.modules.get(type(target).__module__)
+    return getattr(module, "__file__", None)
 
 
 def _import(candidate: Candidate) -> tuple[t.Any, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
@@ -72,7 +72,7 @@ def from_argument(wanted: t.Any, rank: int, known: Iterable[Candidate]) -> Candi
     if isinstance(wanted, str):
         match = next((candidate for candidate in known if candidate.name == normalize(wanted)), None)
         if match is not None:
-            return match
+            return replace(match, rank=rank)
         origin = "the argument of create_app"
         if "." in wanted:
             return Candidate(normalize(wanted.rpartition(".")[2]), origin, rank, module=wanted)

@@ -256,7 +256,7 @@ def test_folder_without_init_is_a_warning(make_team_app: MakeApp) -> None:
 
 @pytest.mark.usefixtures("team")
 def test_submodule_named_blueprint_is_no_attribute(make_team_app: MakeApp) -> None:
-    """Importing ``inner/blueprint.py`` sets ``inner.blueprint``; the second app of a process sees the same as the first."""
+    """Importing ``inner/blueprint.py`` sets ``inner.blueprint``; a second app sees what the first saw."""
     apps = [make_team_app(), make_team_app()]
 
     assert [text_of(app, "/inner/page") for app in apps] == ["inner", "inner"]

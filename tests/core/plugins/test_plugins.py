@@ -1,0 +1,494 @@
+"""Plugins: found, planned, built on one app, reported; a broken one is as if it were disabled."""
+
+from __future__ import annotations
+
+import logging
+import types
+import typing as t
+from http import HTTPStatus
+
+import pytest
+
+from myapp import hookimpl
+from myapp.core.errors import PluginError
+from myapp.core.plugins import PluginReport, get_report
+
+from .conftest import ZOO
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from flask import Flask
+
+    from myapp import CustomFlask, PluginContext
+
+    from .conftest import MakeFolder
+
+MakeApp: t.TypeAlias = "Callable[..., CustomFlask]"
+
+PLUGIN = """
+from flask import Blueprint
+
+bp = Blueprint({name!r}, __name__)
+bp.add_url_rule("/", "index", lambda: {text!r})
+
+
+def myapp_blueprints(app, plugin):
+    return bp
+"""
+
+SHOP = """
+import click
+from flask import Blueprint
+
+__plugin__ = {"name": "shop", "version": "1.4.0", "summary": "Sell things"}
+
+shop = Blueprint("shop", __name__)
+admin = Blueprint("admin", __name__, url_prefix="/admin")
+shop.add_url_rule("/", "index", lambda: "shop")
+admin.add_url_rule("/", "index", lambda: "admin")
+
+
+@shop.cli.command("stock")
+def stock():
+    print("stock")
+
+
+@admin.cli.command("users")
+def users():
+    print("users")
+
+
+@click.group("shop")
+def commands():
+    pass
+
+
+@commands.command("sell")
+def sell():
+    print("sold")
+
+
+def myapp_configure(app, plugin):
+    app.config["ORDER"] = [*app.config.get("ORDER", ()), plugin.name]
+    app.config["CONTEXT"] = plugin
+
+
+def myapp_blueprints(app, plugin):
+    return [shop, admin]
+
+
+def myapp_commands(app, plugin):
+    return commands
+
+
+def myapp_ready(app, plugin):
+    app.config["READY"] = app.config.get("READY", 0) + 1
+"""
+
+
+def report_of(app: CustomFlask, name: str) -> PluginReport:
+    return next(report for report in get_report(app) if report.name == name)
+
+
+def text_of(app: CustomFlask, path: str) -> str:
+    response = app.test_client().get(path)
+    assert response.status_code == HTTPStatus.OK, response.text
+    return response.text
+
+
+def fingerprint(app: Flask) -> dict[str, t.Any]:
+    """Return what a plugin that failed must not have changed."""
+    scoped = (
+        app.before_request_funcs,
+        app.after_request_funcs,
+        app.teardown_request_funcs,
+        app.template_context_processors,
+        app.error_handler_spec,
+    )
+    return {
+        "rules": sorted(f"{rule.rule} {rule.endpoint}" for rule in app.url_map.iter_rules()),
+        "endpoints": sorted(app.view_functions),
+        "blueprints": sorted(app.blueprints),
+        "functions": [sorted((str(key), len(value)) for key, value in functions.items()) for functions in scoped],
+        "filters": sorted(app.jinja_env.filters),
+        "commands": sorted(app.cli.commands),
+        "config": sorted(app.config.keys() - {"MYAPP_PLUGINS", "MYAPP_INSTANCE_PATH"}),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "where"),
+    [
+        ("bad_signature", "broken-register", "bad_signature.py"),
+        ("commands_raise", "broken-register", "commands_raise.py:12: SystemExit: 4"),
+        ("configure_raises", "broken-register", "configure_raises.py:6: RuntimeError: it cannot be configured"),
+        ("duplicate_endpoint", "broken-register", "duplicate_endpoint.py"),
+        ("exits", "broken-import", "exits.py:3: SystemExit: 3"),
+        ("import_raises", "broken-import", "import_raises.py:1: RuntimeError: the import fails"),
+        ("missing_dependency", "broken-import", "missing_dependency.py:1: ModuleNotFoundError"),
+        ("no_migrations", "broken-register", "a_folder_that_is_not_there"),
+        ("record_raises", "broken-register", "record_raises.py:18: RuntimeError"),
+        ("syntax_error", "broken-import", "syntax_error.py:3: SyntaxError"),
+        ("unknown_hook", "broken-register", "Did you mean myapp_configure?"),
+    ],
+)
+def test_broken_plugin_is_as_if_it_were_disabled(
+    name: str, state: str, where: str, make_folder: MakeFolder, make_plugin_app: MakeApp
+) -> None:
+    """Whatever a plugin does to fail, the app is the one without it, and the report says what it was."""
+    good = make_folder("good", {"good.py": PLUGIN.format(name="good", text="good")})
+
+    broken = make_plugin_app(ZOO, good, MYAPP_PLUGINS=f"{name},good")
+    disabled = make_plugin_app(ZOO, good, MYAPP_PLUGINS="good")
+
+    assert fingerprint(broken) == fingerprint(disabled)
+    assert broken.test_client().get(f"/{name}/").status_code == HTTPStatus.NOT_FOUND
+    assert text_of(broken, "/good/") == "good"
+    report = report_of(broken, name)
+    assert report.state == state
+    assert report.problem is not None
+    assert where in report.problem.summary
+    assert report.problem.hint
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in ZOO.glob("*.py")))
+def test_broken_plugin_is_fatal_in_strict_mode(name: str, make_plugin_app: MakeApp) -> None:
+    """The start fails and names the plugin."""
+    with pytest.raises(PluginError) as caught:
+        make_plugin_app(ZOO, strict=True, MYAPP_PLUGINS=name)
+
+    assert caught.value.plugin == name
+
+
+def test_interrupt_is_not_a_failure_of_a_plugin(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
+    """Who presses Ctrl-C while a plugin is imported wants to stop, not to go on without it."""
+    folder = make_folder("plugins", {"slow.py": "raise KeyboardInterrupt\n"})
+
+    with pytest.raises(KeyboardInterrupt):
+        make_plugin_app(folder)
+
+
+def test_broken_plugins_are_logged_once(make_plugin_app: MakeApp, caplog: pytest.LogCaptureFixture) -> None:
+    """A whole zoo: one line for each, however often the app was built."""
+    with caplog.at_level(logging.ERROR, "myapp.plugins"):
+        app = make_plugin_app(ZOO)
+
+    logged = sorted(record.getMessage().split()[2] for record in caplog.records if record.name == "myapp.plugins")
+    assert logged == sorted(path.stem for path in ZOO.glob("*.py"))
+    assert {report.state for report in get_report(app)} == {"broken-import", "broken-register"}
+
+
+def test_plugin_is_served_under_its_mount_and_name(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
+    """The blueprint named like its plugin is bare, others lie under the plugin's name and path."""
+    app = make_plugin_app(make_folder("plugins", {"shop/__init__.py": SHOP}))
+
+    assert text_of(app, "/shop/") == "shop"
+    assert text_of(app, "/shop/admin/") == "admin"
+    assert {"shop.index", "shop.admin.index"} <= set(app.view_functions)
+    report = report_of(app, "shop")
+    assert (report.state, report.version, report.mount, report.problem) == ("active", "1.4.0", "/shop", None)
+
+
+def test_commands_of_a_plugin_lie_below_its_name(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
+    """Those of the hook, of the plugin's blueprint and of another blueprint, none of them at the top."""
+    plain = set(make_plugin_app().cli.commands)
+    app = make_plugin_app(make_folder("plugins", {"shop/__init__.py": SHOP}))
+    invoke = app.test_cli_runner().invoke
+
+    outputs = [invoke(args=["shop", *words.split()]).output for words in ("sell", "stock", "admin users")]
+
+    assert outputs == ["sold\n", "stock\n", "users\n"]
+    assert set(app.cli.commands) - plain == {"shop"}
+
+
+def test_ready_runs_once_on_the_accepted_app(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
+    """Apps that were thrown away, because another plugin failed, have not started anything."""
+    ready = "READY = []\n\ndef myapp_ready(app, plugin):\n    READY.append(app)\n"
+    fails = "def myapp_commands(app, plugin):\n    raise RuntimeError\n"
+    app = make_plugin_app(make_folder("plugins", {"ready.py": ready, "zzz.py": fails}))
+
+    import myapp_plugins
+
+    module = next(vars(myapp_plugins)[name] for name in vars(myapp_plugins) if name.startswith("ready"))
+    assert len(module.READY) == 1
+    assert module.READY[0] is app
+    assert report_of(app, "zzz").state == "broken-register"
+
+
+def test_failing_ready_leaves_the_plugin_degraded(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
+    """By then the app is accepted and others may have started threads: it stays, and the report says so."""
+    source = PLUGIN.format(name="late", text="late") + "\ndef myapp_ready(app, plugin):\n    raise RuntimeError('no')\n"
+    folder = make_folder("plugins", {"late.py": source})
+    app = make_plugin_app(folder)
+
+    assert text_of(app, "/late/") == "late"
+    assert report_of(app, "late").state == "degraded"
+    with pytest.raises(PluginError, match="ready-failed"):
+        make_plugin_app(folder, strict=True)
+
+
+def test_context_tells_a_plugin_about_itself(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
+    """Name, version, mount, folder, and settings with their types."""
+    manifest = '"config": {"page_size": {"type": "int", "default": 20, "min": 1}, "title": {"type": "str"}}, '
+    folder = make_folder("plugins", {"shop/__init__.py": SHOP.replace('"summary"', manifest + '"summary"')})
+
+    app = make_plugin_app(folder, MYAPP_PLUGIN_SHOP__PAGE_SIZE="50")
+
+    context: PluginContext = app.config["CONTEXT"]
+    assert (context.name, context.version, context.mount) == ("shop", "1.4.0", "/shop")
+    assert context.root_path == folder / "shop"
+    assert dict(context.config) == {"page_size": 50, "title": None}
+
+
+def test_wrong_setting_turns_a_plugin_off(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
+    """The app boots, and the report names every setting that is wrong, and no value."""
+    manifest = '"config": {"page_size": {"type": "int", "min": 1}, "token": {"required": True}}, '
+    folder = make_folder("plugins", {"shop/__init__.py": SHOP.replace('"summary"', manifest + '"summary"')})
+
+    app = make_plugin_app(folder, MYAPP_PLUGIN_SHOP__PAGE_SIZE="-77", MYAPP_PLUGIN_SHOP__PAGE_SIZ="1")
+
+    report = report_of(app, "shop")
+    assert report.state == "misconfigured"
+    assert report.problem is not None
+    for text in ("SHOP__PAGE_SIZE: ", "SHOP__TOKEN: ", "Did you mean page_size?"):
+        assert text in report.problem.summary
+    assert "-77" not in report.problem.summary
+
+
+def test_operator_disables_and_allows(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
+    """A disabled plugin is not imported, has no problem, and says who disabled it."""
+    folder = make_folder("plugins", {name: "raise RuntimeError" for name in ("one.py", "two.py")})
+
+    app = make_plugin_app(folder, MYAPP_PLUGINS="two", MYAPP_PLUGINS_DISABLED="two")
+
+    assert [(report.state, report.problem) for report in get_report(app)] == [("disabled", None)] * 2
+    assert "MYAPP_PLUGINS does not name it" in report_of(app, "one").reason
+    assert "MYAPP_PLUGINS_DISABLED" in report_of(app, "two").reason
+
+
+def test_disabled_plugin_with_a_syntax_error_is_disabled(make_plugin_app: MakeApp) -> None:
+    """Who turned it off does not want to hear about it in strict mode either."""
+    app = make_plugin_app(ZOO, strict=True, MYAPP_PLUGINS="")
+
+    assert {report.state for report in get_report(app)} == {"disabled"}
+
+
+def test_operator_moves_a_plugin(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
+    """``MYAPP_BLUEPRINT_PREFIXES`` wins over the manifest's mount."""
+    app = make_plugin_app(
+        make_folder("plugins", {"shop/__init__.py": SHOP}), MYAPP_BLUEPRINT_PREFIXES={"shop": "/store"}
+    )
+
+    assert text_of(app, "/store/admin/") == "admin"
+
+
+def test_core_names_are_reserved(make_app: Callable[..., CustomFlask], make_folder: MakeFolder) -> None:
+    """A plugin cannot call itself like a blueprint of the core or like a command."""
+    folder = make_folder("plugins", {"demo.py": PLUGIN.format(name="demo", text="mine"), "run.py": ""})
+
+    app = make_app(config={"MYAPP_PLUGIN_DIRS": str(folder)}, strict=False, plugins=None)
+
+    for name in ("demo", "run"):
+        report = report_of(app, name)
+        assert (report.state, report.problem and report.problem.code) == ("conflict", "name-reserved")
+
+
+def test_same_name_twice_is_a_conflict_that_names_both(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
+    """The folder that is listed first wins."""
+    one = make_folder("one", {"twin.py": PLUGIN.format(name="twin", text="one")})
+    two = make_folder("two", {"twin.py": PLUGIN.format(name="twin", text="two")})
+
+    app = make_plugin_app(two, one)
+
+    assert text_of(app, "/twin/") == "two"
+    loser = next(report for report in get_report(app) if report.state == "conflict")
+    assert loser.problem is not None
+    assert str(one) in loser.problem.summary
+    assert str(two) in loser.problem.summary
+
+
+def test_two_apps_with_different_plugins_live_in_one_process(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
+    """Built alternately ten times, with two plugins of one name, a broken one, and different mounts."""
+    one = make_folder("one", {"both.py": PLUGIN.format(name="both", text="one"), "bad.py": "raise RuntimeError"})
+    two = make_folder("two", {"both.py": PLUGIN.format(name="both", text="two"), "shop/__init__.py": SHOP})
+    first_rules = second_rules = None
+    for _ in range(10):
+        first = make_plugin_app(one)
+        second = make_plugin_app(two, MYAPP_BLUEPRINT_PREFIXES={"both": "/other"})
+        assert text_of(first, "/both/") == "one"
+        assert text_of(second, "/other/") == "two"
+        assert text_of(second, "/shop/") == "shop"
+        assert second.config["READY"] == 1
+        assert [report.name for report in get_report(first)] == ["both", "bad"]
+        rules = fingerprint(first), fingerprint(second)
+        assert rules == (first_rules or rules[0], second_rules or rules[1])
+        first_rules, second_rules = rules
+
+
+def test_plugins_are_built_in_the_order_of_the_report(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
+    """``requires``, ``after`` and ``before`` come first, then the name; the report's order is that of the hooks."""
+    source = (
+        "__plugin__ = {manifest}\ndef myapp_configure(app, plugin):\n"
+        "    app.config['ORDER'] = [*app.config.get('ORDER', ()), plugin.name]\n"
+    )
+    manifests: dict[str, dict[str, t.Any]] = {
+        "aaa": {"requires": {"ddd": ">=1"}},
+        "bbb": {"after": ["ccc"]},
+        "ccc": {},
+        "ddd": {"version": "1.5"},
+        "eee": {"before": ["bbb", "not_there"]},
+        "fff": {"requires": {"ddd": ">=2"}},
+        "ggg": {"requires": {"fff": ""}},
+    }
+    folder = make_folder("plugins", {f"{n}.py": source.format(manifest=m) for n, m in manifests.items()})
+
+    app = make_plugin_app(folder)
+
+    assert app.config["ORDER"] == ["ccc", "ddd", "aaa", "eee", "bbb"]
+    assert [(report.name, report.state) for report in get_report(app)] == [
+        *((name, "active") for name in app.config["ORDER"]),
+        ("fff", "missing-dependency"),
+        ("ggg", "missing-dependency"),
+    ]
+
+
+def test_cycle_rejects_its_members_only(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
+    """Two that wait for each other are problems; who comes after them is not."""
+    manifests = {"one": {"after": ["two"]}, "two": {"after": ["one"]}, "three": {"after": ["one"]}}
+    folder = make_folder("plugins", {f"{name}.py": f"__plugin__ = {m}" for name, m in manifests.items()})
+
+    app = make_plugin_app(folder)
+
+    assert [(report.name, report.state) for report in get_report(app)] == [
+        ("three", "active"),
+        ("one", "missing-dependency"),
+        ("two", "missing-dependency"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("manifest", "text"),
+    [
+        ("{'nam': 'shop'}", "Did you mean name?"),
+        ("{'name': compute()}", "not a literal"),
+        ("{'version': 1}", "'version' is a int"),
+        ("{'name': 'other'}", "says the name 'other'"),
+        ("{'app': '>=99'}", "made for myapp >=99"),
+        ("{'requires': {'x': 'newest'}}", "newest"),
+    ],
+)
+def test_wrong_manifest_is_a_problem_without_an_import(
+    manifest: str, text: str, make_folder: MakeFolder, make_plugin_app: MakeApp
+) -> None:
+    """The plugin says what is wrong with it and is never executed."""
+    app = make_plugin_app(make_folder("plugins", {"shop.py": f"__plugin__ = {manifest}\nraise AssertionError"}))
+
+    problem = report_of(app, "shop").problem
+
+    assert problem is not None
+    assert text in problem.summary
+
+
+def test_entry_point_of_a_distribution_is_a_plugin(
+    fake_distribution: Callable[..., None], make_plugin_app: MakeApp
+) -> None:
+    """Installed with pip, a plugin is found by its entry point; another distribution that is broken hides nothing."""
+    fake_distribution("broken-entry", "[myapp.plugins]\nthis line has no equals sign\n")
+    fake_distribution(
+        "store-plugin",
+        "[myapp.plugins]\nstore-front = store_plugin_module\n",
+        store_plugin_module=PLUGIN.format(name="store_front", text="installed"),
+    )
+
+    app = make_plugin_app()
+
+    assert text_of(app, "/store_front/") == "installed"
+    report = report_of(app, "store_front")
+    assert (report.origin, report.version, report.module) == ("store-plugin 1.2", "1.2", "store_plugin_module")
+
+
+def test_disabled_entry_point_is_not_imported(fake_distribution: Callable[..., None], make_plugin_app: MakeApp) -> None:
+    """Its manifest is read from the file."""
+    source = "__plugin__ = {'version': '7.1'}\nraise AssertionError\n"
+    fake_distribution("store-plugin", "[myapp.plugins]\nstore = store_plugin_module\n", store_plugin_module=source)
+
+    app = make_plugin_app(strict=True, MYAPP_PLUGINS_DISABLED="store")
+
+    assert (report_of(app, "store").state, report_of(app, "store").version) == ("disabled", "7.1")
+
+
+def test_entry_point_wins_over_a_folder(
+    fake_distribution: Callable[..., None], make_folder: MakeFolder, make_plugin_app: MakeApp
+) -> None:
+    """The source with the lower rank has the name."""
+    module = PLUGIN.format(name="store", text="installed")
+    fake_distribution("store-plugin", "[myapp.plugins]\nstore = store_plugin_module\n", store_plugin_module=module)
+    folder = make_folder("plugins", {"store.py": PLUGIN.format(name="store", text="dropped in")})
+
+    assert text_of(make_plugin_app(folder), "/store/") == "installed"
+
+
+def test_wanted_plugins_are_these_and_no_others(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
+    """A name, a module and an object, in this order; nothing else is discovered."""
+    folder = make_folder("plugins", {"one.py": PLUGIN.format(name="one", text="one"), "two.py": "raise AssertionError"})
+    module = types.ModuleType("some.module_plugin")
+    exec(PLUGIN.format(name="module_plugin", text="module"), module.__dict__)
+
+    class ObjectPlugin:
+        """Hooks as methods."""
+
+        @hookimpl
+        def myapp_configure(self, app: Flask, plugin: PluginContext) -> None:
+            app.config["CONFIGURED"] = plugin.name
+
+        @property
+        def trap(self) -> str:
+            raise AssertionError("registering a plugin evaluated a property")
+
+    app = make_plugin_app(folder, wanted=["one", module, ObjectPlugin()])
+
+    assert [report.name for report in get_report(app)] == ["one", "module_plugin", "object_plugin"]
+    assert text_of(app, "/one/") == "one"
+    assert text_of(app, "/module_plugin/") == "module"
+    assert app.config["CONFIGURED"] == "object_plugin"
+
+
+def test_wanted_plugin_that_is_not_there_is_reported(make_plugin_app: MakeApp) -> None:
+    """Asked for and not found: a problem, and fatal in strict mode."""
+    app = make_plugin_app(wanted=["nowhere"])
+
+    problem = report_of(app, "nowhere").problem
+
+    assert problem is not None
+    assert problem.code == "not-found"
+    with pytest.raises(PluginError, match="not-found"):
+        make_plugin_app(wanted=["nowhere"], strict=True)
+
+
+def test_link_out_of_the_folder_is_a_problem(make_folder: MakeFolder, make_plugin_app: MakeApp, tmp_path: Path) -> None:
+    """Real paths stay inside the configured folder."""
+    folder = make_folder("plugins", {"good.py": ""})
+    outside = make_folder("outside", {"evil/__init__.py": "raise AssertionError"})
+    (folder / "evil").symlink_to(outside / "evil")
+
+    app = make_plugin_app(folder)
+
+    problem = report_of(app, "evil").problem
+    assert problem is not None
+    assert problem.code == "outside-folder"
+
+
+def test_migrations_are_registered_for_the_plugins_own_models(
+    make_folder: MakeFolder, make_plugin_app: MakeApp
+) -> None:
+    """The folder is the one that the hook names, below the plugin's own."""
+    source = "def myapp_migrations(plugin):\n    return 'versions'\n"
+    folder = make_folder("plugins", {"ledger/__init__.py": source, "ledger/versions/.keep": ""})
+
+    app = make_plugin_app(folder)
+
+    owner = app.extensions["myapp.data"].owners["ledger"]
+    assert owner.versions == folder / "ledger" / "versions"
+    assert owner.package == report_of(app, "ledger").module

@@ -1,0 +1,144 @@
+"""Settings: layers, types, all problems at once, nothing secret in a message."""
+
+from __future__ import annotations
+
+import stat
+import typing as t
+from ipaddress import ip_network
+
+import pytest
+
+from myapp import create_app
+from myapp.core import config
+from myapp.core.errors import ConfigurationError
+
+if t.TYPE_CHECKING:
+    from pathlib import Path
+
+KEY = "a secret key of at least thirty-two bytes"
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read no file and no variable of the machine that runs the tests."""
+    monkeypatch.setattr(config, "find_root", lambda: tmp_path)
+    for name in ("MYAPP_PROFILE", "FLASK_SECRET_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_each_layer_wins_over_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """defaults < instance/config.toml < .env < environment < MYAPP_*_FILE < argument, and it is known which one won."""
+    name = "MYAPP_PUBLIC_URL"
+
+    def now(argument: dict[str, str] | None = None) -> tuple[str, str | None]:
+        loaded = config.load({"SECRET_KEY": KEY, **(argument or {})})
+        return loaded.settings.public_url, loaded.sources.get(name)
+
+    assert now() == ("http://localhost:5000", None)
+    (tmp_path / "instance").mkdir()
+    (tmp_path / "instance" / "config.toml").write_text(f'{name} = "http://toml"')
+    assert now() == ("http://toml", "instance/config.toml")
+    (tmp_path / ".env").write_text(f"{name}=http://dotenv")
+    assert now() == ("http://dotenv", ".env")
+    monkeypatch.setenv(name, "http://environment")
+    assert now() == ("http://environment", "the environment")
+    (tmp_path / "secret").write_text("http://file\n")
+    monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "secret"))
+    assert now() == ("http://file", "a file that the environment names")
+    assert now({name: "http://argument/"}) == ("http://argument", "the argument of create_app")
+
+
+def test_text_of_the_environment_becomes_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists, pairs, networks and booleans are written as text; Flask's own keys as JSON."""
+    for name, value in {
+        "MYAPP_PLUGINS": "shop, blog",
+        "MYAPP_BLUEPRINT_PREFIXES": "demo=/d, api.v1=/v1",
+        "MYAPP_TRUSTED_PROXIES": "10.0.0.0/8,::1/128",
+        "MYAPP_STRICT": "true",
+        "FLASK_SECRET_KEY": KEY,
+        "FLASK_MAX_CONTENT_LENGTH": "1024",
+        "FLASK_TRUSTED_HOSTS": '["example.com"]',
+        "FLASK_RUN_PORT": "5001",
+    }.items():
+        monkeypatch.setenv(name, value)
+    loaded = config.load()
+    assert loaded.settings.plugins == ("shop", "blog")
+    assert loaded.settings.blueprint_prefixes == {"demo": "/d", "api.v1": "/v1"}
+    assert loaded.settings.trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("::1/128"))
+    assert loaded.is_strict is True
+    assert loaded.others == {"SECRET_KEY": KEY, "MAX_CONTENT_LENGTH": 1024, "TRUSTED_HOSTS": ["example.com"]}
+
+
+def test_every_problem_at_once_and_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Key, source and what is expected; what was given stays secret."""
+    monkeypatch.setenv("MYAPP_PROFILE", "hunter2")
+    monkeypatch.setenv("MYAPP_PLUGINS_FILE", "/hunter2/nowhere")
+    monkeypatch.setenv("FLASK_MAX_CONTENT_LENGTH", "hunter2")
+    with pytest.raises(ConfigurationError) as caught:
+        config.load({"MYAPP_BLUEPRINT_PREFIXES": "hunter2", "MYAPP_TRUSTED_PROXIES": ["hunter2"]})
+    assert [problem.split(":")[0] for problem in sorted(caught.value.problems)] == [
+        "MAX_CONTENT_LENGTH (from the environment)",
+        "MYAPP_BLUEPRINT_PREFIXES (from the argument of create_app)",
+        "MYAPP_PLUGINS_FILE",
+        "MYAPP_PROFILE (from the environment)",
+        "MYAPP_TRUSTED_PROXIES (from the argument of create_app)",
+    ]
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "production needs one"),
+        ({"SECRET_KEY": "short"}, "shorter than 32 bytes"),
+        ({"SECRET_KEY": 3}, "string"),
+    ],
+)
+def test_production_refuses_a_weak_key(given: dict[str, t.Any], words: str) -> None:
+    """With the command that makes one."""
+    with pytest.raises(ConfigurationError, match=words):
+        create_app(given)
+
+
+def test_development_makes_and_keeps_a_key(tmp_path: Path) -> None:
+    """Readable by its owner only, the same at the next start; an own key wins."""
+    first = create_app({"MYAPP_PROFILE": "development"}, plugins=())
+    second = create_app({"MYAPP_PROFILE": "development"}, plugins=())
+    assert first.secret_key == second.secret_key
+    assert len(str(first.secret_key)) >= 32
+    assert stat.S_IMODE((tmp_path / "instance" / "secret_key").stat().st_mode) == 0o600
+    assert create_app({"MYAPP_PROFILE": "development", "SECRET_KEY": "mine"}, plugins=()).secret_key == "mine"
+
+
+def test_unknown_setting_is_a_warning_with_a_suggestion(caplog: t.Any) -> None:
+    """A misspelt MYAPP_ key is named; plugins' keys are theirs."""
+    create_app(
+        {"TESTING": True, "SECRET_KEY": KEY, "MYAPP_PROFIL": "x", "MYAPP_PLUGIN_SHOP__SIZE": 3, "OWN": 1}, plugins=()
+    )
+    assert [record.message for record in caplog.records if record.name == "myapp.config"] == [
+        "MYAPP_PROFIL (from the argument of create_app) is not a setting of myapp and is ignored. Did you mean"
+        " MYAPP_PROFILE?"
+    ]
+
+
+def test_argument_may_be_a_file_or_an_object(tmp_path: Path) -> None:
+    """A TOML file, or anything with upper-case attributes; a file that is missing or broken is a problem."""
+    (tmp_path / "site.toml").write_text(f'SECRET_KEY = "{KEY}"\nMYAPP_PROFILE = "development"')
+    assert config.load(tmp_path / "site.toml").is_development
+
+    class Site:
+        SECRET_KEY = KEY
+        lower = "ignored"
+
+    assert config.load(Site).others == {"SECRET_KEY": KEY}
+    (tmp_path / "broken.toml").write_text("= 3")
+    for name in ("broken.toml", "missing.toml"):
+        with pytest.raises(ConfigurationError, match=name):
+            config.load(tmp_path / name)
+
+
+def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """A file stands where the instance folder should be."""
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="MYAPP_INSTANCE_PATH"):
+        create_app({"MYAPP_PROFILE": "development", "MYAPP_INSTANCE_PATH": str(tmp_path / "file")}, plugins=())
