@@ -30,7 +30,6 @@ from werkzeug.exceptions import HTTPException, default_exceptions
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-E = t.TypeVar("E", bound="ApiException")
 HeadersArgument: t.TypeAlias = "Mapping[str, str] | Iterable[tuple[str, str]]"
 
 
@@ -127,14 +126,6 @@ class ApiException(HTTPException):
     :raises ValueError: when the status is not one of an error.
     """
 
-    def __new__(cls, message: str | None = None, status: int = 400, *_args: t.Any, **_kwargs: t.Any) -> t.Self:
-        """Return an object that is also Werkzeug's exception of the status.
-
-        Flask looks for a handler by the class alone: so ``@app.errorhandler(404)`` and ``except NotFound`` get an
-        ``ApiException("…", 404)`` too.
-        """
-        return super().__new__(_with_code(cls, status))
-
     def __init__(
         self,
         message: str,
@@ -146,9 +137,12 @@ class ApiException(HTTPException):
     ) -> None:
         if not 400 <= status <= 599:
             raise ValueError(f"The status of an ApiException is 400 to 599, not {status}.")
+        # Flask looks for a handler by the class alone. With Werkzeug's class of the status among the bases,
+        # @app.errorhandler(404) and `except NotFound` get an ApiException("…", 404) too.
+        self.__class__ = _with_code(self.__class__, status)
         super().__init__(description=message)
         self.message = message
-        self.code = self.status = status
+        self.status = status
         self.type = type
         self.headers = Headers(headers)
         self.extra = extra
@@ -158,7 +152,7 @@ class ApiException(HTTPException):
 
 
 @functools.cache
-def _with_code(cls: type[E], status: int) -> type[E]:
+def _with_code(cls: type[ApiException], status: int) -> type[ApiException]:
     bases = (cls, default_exceptions[status]) if status in default_exceptions else (cls,)
     return type(cls.__name__, bases, {"code": status, "__module__": cls.__module__, "__doc__": cls.__doc__})
 
@@ -171,10 +165,6 @@ class ValidationError(ApiException):
     :param errors: entries for several failures: ``{"pointer": "/field", "detail": …}`` for the body,
         ``{"parameter": "a", "detail": …}`` for the query, with a ``code`` where a program should tell them apart.
     """
-
-    def __new__(cls, *_args: t.Any, **_kwargs: t.Any) -> t.Self:
-        """Return an object that is also Werkzeug's ``UnprocessableEntity``."""
-        return super().__new__(cls, status=422)
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import typing as t
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,32 +13,32 @@ from .importing import Imported, RefusedError, Target, store
 from .models import NAME_LENGTH, UNITS
 from .parsing import FileError, Readings, read_file
 from .sample import iter_sample
-from .zones import ZoneParameter
+from .zones import read_zone
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from zoneinfo import ZoneInfo
 
+    from click._termui_impl import ProgressBar
 
-class NameParameter(click.ParamType):
-    """An option's value that names a building or a meter."""
 
-    name = "name"
+def read_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """Return the name of a building or a meter without blanks around it; an option's callback.
 
-    def convert(self, value: t.Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the name without blanks around it, or fail."""
-        name = str(value).strip()
-        if not name or len(name) > NAME_LENGTH or not name.isprintable():
-            self.fail(f"A name has 1 to {NAME_LENGTH} printable characters.", param, ctx)
-        return name
+    :raises click.BadParameter: when it is none.
+    """
+    name = value.strip()
+    if not name or len(name) > NAME_LENGTH or not name.isprintable():
+        raise click.BadParameter(f"A name has 1 to {NAME_LENGTH} printable characters.")
+    return name
 
 
 @click.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--meter", required=True, type=NameParameter(), help="Whose readings they are; created when it is new.")
-@click.option("--building", required=True, type=NameParameter(), help="Where the meter is; created when it is new.")
-@click.option("--timezone", required=True, type=ZoneParameter(), help="The building's zone, such as Europe/London.")
-@click.option("--naive-zone", type=ZoneParameter(), help="Whose clock wrote times without offset (default: the building's).")
+@click.option("--meter", required=True, callback=read_name, metavar="NAME", help="Whose readings; made when new.")
+@click.option("--building", required=True, callback=read_name, metavar="NAME", help="Where it is; made when new.")
+@click.option("--timezone", required=True, callback=read_zone, metavar="ZONE", help="The building's: Europe/London.")
+@click.option("--naive-zone", callback=read_zone, metavar="ZONE", help="Of times without offset, if another.")
 @click.option("--unit", type=click.Choice(list(UNITS), case_sensitive=False), default="kWh", show_default=True)
 @click.option("--skip-bad", is_flag=True, help="Leave bad lines out instead of refusing the file.")
 def import_readings(
@@ -57,7 +58,7 @@ def import_readings(
     readings = Readings()
     try:
         # Read before the first query: the database's write lock is not held meanwhile.
-        with progress_bar(file.stat().st_size, click.get_text_stream("stderr")) as progress:
+        with progress_bar(file.stat().st_size, sys.stderr) as progress:
             readings = read_file(file, naive_zone or timezone, progress)
         imported = store(readings, target, skips_bad=skip_bad)
     except (FileError, RefusedError) as error:
@@ -79,6 +80,7 @@ def progress_bar(size: int, stream: t.TextIO) -> Iterator[Callable[[int], None]]
     if not stream.isatty():
         yield lambda done: None
         return
+    bar: ProgressBar[int]
     with click.progressbar(length=size, label="Reading", file=stream) as bar:
         yield bar.update
 

@@ -56,10 +56,8 @@ def find_misplaced(starts: Collection[int], interval: int, first: int | None) ->
     :param first: a reading that counts as well placed; None to go by the majority.
     """
     phases = Counter([start % interval for start in starts])
-    if first is not None:
-        phase = first % interval
-    else:
-        phase = max(phases, key=lambda phase: (phases[phase], -phase), default=0)
+    most = max(phases, key=lambda phase: (phases[phase], -phase), default=0)
+    phase = most if first is None else first % interval
     if phases.keys() <= {phase}:
         return []
     return [start for start in starts if start % interval != phase]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import typing as t
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -74,7 +73,7 @@ class Reading(Model):
 
     __tablename__ = "realmon_readings"
     # One tree ordered by meter and time: an import appends to it, and a report reads a piece of it in order.
-    __table_args__: t.ClassVar[dict[str, t.Any]] = {"sqlite_with_rowid": False}
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
 
     meter_id: Mapped[int] = mapped_column(sa.ForeignKey(Meter.id, ondelete="CASCADE"), primary_key=True)
     #: The beginning of the interval, in seconds since 1970 (UTC).

@@ -12,7 +12,9 @@ if t.TYPE_CHECKING:
 ZONE = ZoneInfo("Europe/Berlin")
 YEAR = 2025
 #: What a small household takes in each hour of a day, in Wh.
-DAY = (110, 100, 95, 95, 100, 130, 240, 380, 340, 260, 230, 250, 330, 300, 240, 230, 270, 390, 520, 560, 480, 390, 270, 160)
+MORNING = (110, 100, 95, 95, 100, 130, 240, 380, 340, 260, 230, 250)
+EVENING = (330, 300, 240, 230, 270, 390, 520, 560, 480, 390, 270, 160)
+DAY = MORNING + EVENING
 #: What each month adds, in percent: light and heating pumps.
 MONTHS = (38, 33, 22, 10, 0, -6, -4, -5, 2, 14, 28, 40)
 

@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import click
 
+from .decimals import shorten
+
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -22,20 +24,18 @@ class LocalTimeError(ValueError):
     """A time that the clock of the zone never showed; the message says what to do."""
 
 
-class ZoneParameter(click.ParamType):
-    """An option's value that names an IANA time zone."""
+def read_zone(ctx: click.Context, param: click.Parameter, value: str | None) -> ZoneInfo | None:
+    """Return the zone that an option names; its callback.
 
-    name = "zone"
-
-    def convert(self, value: t.Any, param: click.Parameter | None, ctx: click.Context | None) -> ZoneInfo:
-        """Return the zone, or fail with the names that are nearest."""
-        if isinstance(value, ZoneInfo):
-            return value
-        try:
-            return ZoneInfo(value)
-        # A folder of the database (`America`) and a path (`../x`) are no zones either.
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            self.fail(f"There is no time zone {value!r}.{_suggestion(value)}", param, ctx)
+    :raises click.BadParameter: when there is none, with the names that are nearest.
+    """
+    if value is None:
+        return None
+    try:
+        return ZoneInfo(value)
+    # A folder of the database (`America`) and a path (`../x`) are no zones either.
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise click.BadParameter(f"There is no time zone {shorten(value)}.{_suggestion(value)}") from error
 
 
 def _suggestion(name: str) -> str:
@@ -141,7 +141,9 @@ class LocalTimes:
         if first != second:
             # Both are offsets of a zone, never None. Before a jump forward the offset is the smaller one.
             if t.cast("timedelta", first) < t.cast("timedelta", second):
-                raise LocalTimeError(f"{local} does not exist in {self.zone.key}, where the clock jumps over it; {REMEDY}")
+                raise LocalTimeError(
+                    f"{local} does not exist in {self.zone.key}, where the clock jumps over it; {REMEDY}"
+                )
             self._enter(LocalRow(line, local, value))
             return None
         if self._is_inside:

@@ -36,24 +36,7 @@ def build(app: Flask, state: PluginState, order: Iterable[Candidate], prefixes: 
     :param prefixes: the operator's mounts, by plugin.
     :raises PluginError: when one fails. The app is half built then: throw it away.
     """
-    for candidate in order:
-        with attributed(candidate.name, "settings-invalid"):
-            settings = read_settings(app, candidate.name, candidate.manifest.get("config", {}))
-        target, module = _import(candidate)
-        mount = prefixes.get(candidate.name, candidate.mount).strip("/")
-        plugin = PluginContext(
-            candidate.name,
-            candidate.version,
-            f"/{mount}" if mount else "",
-            settings,
-            module,
-            _root_path(target),
-        )
-        with attributed(candidate.name, "hook-failed", file_of(target)):
-            unknown = find_unknown_hook(target)
-            if unknown:
-                raise PluginError(candidate.name, "hook-unknown", f"{file_of(target)}: {unknown}")
-            state.active.append((plugin, target))
+    state.active.extend(_load(app, candidate, prefixes) for candidate in order)
     # pluggy calls the last that was registered first.
     for plugin, target in reversed(state.active):
         with attributed(plugin.name, "hook-failed", file_of(target)):
@@ -82,23 +65,33 @@ def file_of(target: t.Any) -> str | None:
     return getattr(module, "__file__", None)
 
 
+def _load(app: Flask, candidate: Candidate, prefixes: dict[str, str]) -> tuple[PluginContext, t.Any]:
+    """Return what the plugin is told about itself, and its module or object, which has no wrong hooks."""
+    name, version = candidate.name, candidate.version
+    # Before the import: a plugin that is not configured does not run.
+    with attributed(name, "settings-invalid"):
+        settings = read_settings(app, name, candidate.manifest.get("config", {}))
+    with attributed(name, "import-failed"):
+        target, module = _import(candidate)
+    with attributed(name, "hook-failed", file_of(target)):
+        unknown = find_unknown_hook(target)
+    if unknown:
+        raise PluginError(name, "hook-unknown", f"{file_of(target)}: {unknown}")
+    mount = prefixes.get(name, candidate.mount).strip("/")
+    return PluginContext(name, version, f"/{mount}" if mount else "", settings, module, _root_path(target)), target
+
+
 def _import(candidate: Candidate) -> tuple[t.Any, str]:
     """Return the module or object with the hooks, and the dotted name of the module."""
     if candidate.target is not None:
         return candidate.target, candidate.module
-    name, attributes = candidate.module, ""
-    home = None
-    with attributed(candidate.name, "import-failed", home):
-        if name:
-            name, _, attributes = name.partition(":")
-        else:
-            location = t.cast("Path", candidate.location)
-            home = str(location / "__init__.py" if location.is_dir() else location)
-            name = install_finder().claim(candidate.name, location)
-        target: t.Any = importlib.import_module(name)
-        for attribute in filter(None, attributes.split(".")):
-            target = getattr(target, attribute)
-    return target, name
+    module, _, attributes = candidate.module.partition(":")
+    if not module:
+        module = install_finder().claim(candidate.name, t.cast("Path", candidate.location))
+    target: t.Any = importlib.import_module(module)
+    for attribute in filter(None, attributes.split(".")):
+        target = getattr(target, attribute)
+    return target, module
 
 
 def _root_path(target: t.Any) -> Path | None:
