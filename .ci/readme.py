@@ -5,14 +5,15 @@
     python3 .ci/readme.py test FOLDER
     python3 .ci/readme.py walk FOLDER
 
-``test`` runs the command that passes the tests. ``walk`` runs everything else in the order of the README:
+``test`` runs the command that passes the tests. ``walk`` does everything else, in the order of the README:
 
 * the command that ends in ``flask run`` installs and serves; ``GET /`` must be 200 within five seconds;
-* a Python block whose first line is a comment with a path is written to that file, and the server started again;
-* ``curl URL`` asks the server; the answer must hold what the block shows below the command;
-* every other command must end with status 0, with ``.venv/bin`` on the path.
+* "Write `path`", with a block of Python below it, writes that file, and the server is started again;
+* "Open http://127.0.0.1:5000/path" and "`/path` is served" ask the server, whose answer must be 200;
+* every other command must end with status 0. One with an ellipsis is left to the reader, who has to complete it.
 
-A command is each line of a ``sh`` block, and each line after ``$`` of a ``console`` block.
+A command is each line of a block of ``sh`` or ``console``; where lines begin with ``$``, those are the commands, and
+what stands below each must be in its output (an ellipsis stands for anything).
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shlex
 import signal
 import socket
 import subprocess
@@ -33,17 +33,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SECONDS_TO_SERVE = 5.0
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-TARGET = re.compile(r"# ([\w./-]+\.py)\n")
+PROMPTS = {"command": "$", "file": "write", "page": "GET"}
+#: A fenced block with its language, or a sentence that says what the server answers.
+ITEM = re.compile(
+    r"^```(?P<language>\w+)\n(?P<body>.*?)^```$"
+    r"|Open http://127\.0\.0\.1:5000(?P<page>/[\w/-]*)"
+    r"|`(?P<served>/[\w/-]*)` is served",
+    re.MULTILINE | re.DOTALL | re.IGNORECASE,
+)
+TARGET = re.compile(r"Write `([\w./-]+\.py)`[^`]*\Z", re.IGNORECASE)
 #: The one warning that a newcomer may see: Werkzeug's, on its server.
 DEVELOPMENT_SERVER = "WARNING: This is a development server."
 
 
 class Step(t.NamedTuple):
-    """One thing to do: a command with the output that the README shows, or a file to write (a block of Python)."""
+    """One thing to do: run a command, write a file, or look at a page."""
 
-    kind: str
+    kind: t.Literal["command", "file", "page"]
+    #: The command, the path of the file, or the path of the page.
     text: str
+    #: What the README shows below the command, or the content of the file.
     shown: str = ""
 
 
@@ -53,16 +62,23 @@ class Failure(Exception):
 
 def iter_steps(text: str) -> Iterator[Step]:
     """Yield what the README tells its reader to do, in order."""
-    for language, body in BLOCK.findall(text):
-        if language in ("sh", "bash"):
-            joined = body.replace("\\\n", "")
-            yield from (Step("command", line) for line in joined.splitlines() if line and not line.startswith("#"))
-        elif language == "console":
-            for part in re.split(r"^\$ ", body.replace("\\\n", ""), flags=re.MULTILINE)[1:]:
-                command, _, shown = part.partition("\n")
-                yield Step("command", command.strip(), shown.strip())
-        elif language == "python" and TARGET.match(body):
-            yield Step("file", body)
+    for item in ITEM.finditer(text):
+        language, body = item["language"], item["body"]
+        if language is None:
+            yield Step("page", item["page"] or item["served"])
+        elif language in ("sh", "bash", "console"):
+            yield from _iter_commands(body.replace("\\\n", ""))
+        elif language == "python" and (target := TARGET.search(text, 0, item.start())):
+            yield Step("file", target[1], body)
+
+
+def _iter_commands(body: str) -> Iterator[Step]:
+    parts = re.split(r"^\$ ", body, flags=re.MULTILINE)
+    if len(parts) == 1:
+        yield from (Step("command", line) for line in body.splitlines() if line and not line.startswith("#"))
+    for part in parts[1:]:
+        command, _, shown = part.partition("\n")
+        yield Step("command", command.strip(), shown.strip())
 
 
 class Walk:
@@ -83,18 +99,19 @@ class Walk:
         :raises Failure: when it does not do what the README says.
         """
         if step.kind == "file":
-            self._write(step.text)
+            self._write(step.text, step.shown)
+        elif step.kind == "page":
+            self._look_at(step.text)
         elif step.text.endswith("flask run"):
             *before, self.serve_command = step.text.split(" && ")
             if before:
                 self._run(" && ".join(before))
             self.stop()
             self.start()
-        elif step.text.startswith("curl "):
-            self._ask(step)
+        elif "…" in step.text:
+            print("  (left to the reader)")
         else:
-            output = self._run(step.text)
-            _expect(step, output)
+            _expect(step, self._run(step.text))
 
     def start(self) -> None:
         """Start the server and wait for its first page.
@@ -141,27 +158,21 @@ class Walk:
             if DEVELOPMENT_SERVER not in line and re.search(r"Traceback|(?i:warning)|ERROR|CRITICAL", line):
                 raise Failure(f"The server says {line!r}:\n{said}")
 
-    def _write(self, text: str) -> None:
-        match = TARGET.match(text)
-        if match is None:
-            raise Failure("A Python block names no file in its first line.")
-        path = (self.folder / match[1]).resolve()
+    def _write(self, target: str, content: str) -> None:
+        path = (self.folder / target).resolve()
         if self.folder.resolve() not in path.parents:
-            raise Failure(f"The README would write {match[1]}, which is outside of the project.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+            raise Failure(f"The README would write {target}, which is outside of the project.")
+        path.write_text(content, encoding="utf-8")
         # New files are served after a restart.
         self.stop()
 
-    def _ask(self, step: Step) -> None:
+    def _look_at(self, path: str) -> None:
         if self.server is None:
             self.start()
-        url = next(word for word in shlex.split(step.text) if word.startswith("http"))
-        path = re.sub(r"^https?://[^/]+", "", url) or "/"
         status, body = self._get(path)
+        print(f"  {status}, {len(body):,} characters")
         if status != 200:
             raise Failure(f"GET {path} is {status}:\n{body}")
-        _expect(step, body)
 
     def _run(self, command: str) -> str:
         result = subprocess.run(
@@ -193,8 +204,8 @@ class Walk:
 
 
 def _expect(step: Step, output: str) -> None:
-    """Compare with what the README shows; ``…`` or ``...`` stands for anything."""
-    pattern = re.escape(step.shown).replace(re.escape("..."), ".*").replace("…", ".*")
+    """Compare with what the README shows; an ellipsis stands for anything."""
+    pattern = re.escape(step.shown).replace("…", ".*")
     if not re.search(pattern, output, re.DOTALL):
         raise Failure(f"`{step.text}` shows\n{output}\nand the README says\n{step.shown}")
 
@@ -226,8 +237,7 @@ def walk(folder: Path, steps: list[Step]) -> int:
     try:
         for step in steps:
             if not _is_test(step):
-                first = step.text.splitlines()[0]
-                print(f"$ {first}" if step.kind == "command" else f"> {first}", flush=True)
+                print(f"{PROMPTS[step.kind]} {step.text}", flush=True)
                 reader.follow(step)
         reader.stop()
     finally:

@@ -62,14 +62,14 @@ class Result(t.NamedTuple):
 
 
 class Rounds(t.NamedTuple):
-    """How much is measured: rounds of about ``seconds`` for each of the two."""
+    """How much is measured: a number of rounds of about ``seconds`` for each of the two."""
 
-    count: int
+    number: int
     seconds: float
 
 
-FULL = Rounds(count=101, seconds=0.03)
-SMOKE = Rounds(count=3, seconds=0.002)
+FULL = Rounds(number=101, seconds=0.03)
+SMOKE = Rounds(number=3, seconds=0.002)
 
 
 def make_environ(path: str) -> Environ:
@@ -145,11 +145,11 @@ def measure(case: Case, rounds: Rounds) -> Result:
     # A collection of what one of them has left would be counted as work of the other.
     gc.disable()
     try:
-        for number in range(rounds.count):
+        for turn in range(rounds.number):
             pair = [(0, case.peer), (1, case.ours)]
             seconds = [0.0, 0.0]
             # Who comes first changes as well: the second finds warmer caches, or a hotter processor.
-            for index, app in pair if number % 2 else reversed(pair):
+            for index, app in pair if turn % 2 else reversed(pair):
                 seconds[index] = time_calls(app, environ, count)
             times.append((seconds[0], seconds[1]))
             gc.collect(1)
@@ -185,7 +185,7 @@ def time_help(rounds: Rounds) -> Result:
         }
         environ = {**os.environ, "PYTHONPATH": str(root), "MYAPP_INSTANCE_PATH": str(Path(name) / "instance")}
         times: dict[str, list[float]] = {"peer": [], "ours": []}
-        for _ in range(min(rounds.count, 9)):
+        for _ in range(min(rounds.number, 9)):
             for who, (command, folder) in commands.items():
                 started = time.perf_counter()
                 subprocess.run(command, cwd=folder, env=environ, stdout=subprocess.DEVNULL, check=True)

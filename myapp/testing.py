@@ -29,7 +29,9 @@ def make_app(tmp_path: Path) -> Iterator[Callable[..., CustomFlask]]:
     """
     apps: list[CustomFlask] = []
 
-    def make(*plugins: t.Any, config: dict[str, t.Any] | None = None, strict: bool | None = True, **more: t.Any) -> t.Any:
+    def make(
+        *plugins: t.Any, config: dict[str, t.Any] | None = None, strict: bool | None = True, **more: t.Any
+    ) -> t.Any:
         defaults = {
             "TESTING": True,
             "SECRET_KEY": "a key of the tests, and of nothing else",

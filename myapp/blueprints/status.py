@@ -15,6 +15,7 @@ url_prefix = ""
 def status() -> ApiResult:
     """Return ``{"status": "ok"}``, or ``"degraded"`` when a dependency is down or something could not be loaded."""
     app = current_app._get_current_object()  # type: ignore[attr-defined]
-    is_whole = all(report.problem is None for report in (*discovery.get_report(app), *plugins.get_report(app)))
+    problems = [report.problem for report in discovery.get_report(app)]
+    problems += [report.problem for report in plugins.get_report(app)]
     is_ready = all(check.is_ok for check in ops.check_health(app))
-    return ApiResult({"status": "ok" if is_whole and is_ready else "degraded"}, headers={"Cache-Control": "no-store"})
+    return ApiResult({"status": "ok" if is_ready and not any(problems) else "degraded"}, headers={"Cache-Control": "no-store"})

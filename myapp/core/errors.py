@@ -139,7 +139,8 @@ class ApiException(HTTPException):
             raise ValueError(f"The status of an ApiException is 400 to 599, not {status}.")
         # Flask looks for a handler by the class alone. With Werkzeug's class of the status among the bases,
         # @app.errorhandler(404) and `except NotFound` get an ApiException("…", 404) too.
-        self.__class__ = _with_code(self.__class__, status)
+        own: t.Any = self.__class__
+        self.__class__ = _with_code(own, status)
         super().__init__(description=message)
         self.message = message
         self.status = status

@@ -39,7 +39,13 @@ def read_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
 @click.option("--building", required=True, callback=read_name, metavar="NAME", help="Where it is; made when new.")
 @click.option("--timezone", required=True, callback=read_zone, metavar="ZONE", help="The building's: Europe/London.")
 @click.option("--naive-zone", callback=read_zone, metavar="ZONE", help="Of times without offset, if another.")
-@click.option("--unit", type=click.Choice(list(UNITS), case_sensitive=False), default="kWh", show_default=True)
+@click.option(
+    "--unit",
+    type=click.Choice(list(UNITS), case_sensitive=False),
+    default="kWh",
+    metavar="UNIT",
+    help="What the values count: Wh, kWh (default) or MWh.",
+)
 @click.option("--skip-bad", is_flag=True, help="Leave bad lines out instead of refusing the file.")
 def import_readings(
     file: Path,
@@ -64,7 +70,9 @@ def import_readings(
     except (FileError, RefusedError) as error:
         raise click.ClickException(_refusal(file, str(error), readings)) from error
     if readings.bad.count:
-        click.echo(f"Bad lines of {file.name}, left out:\n{readings.bad.listing()}", err=True)
+        click.echo(
+            f"Bad lines of {click.format_filename(file, shorten=True)}, left out:\n{readings.bad.listing()}", err=True
+        )
     click.echo(_summary(file, target, imported))
 
 
@@ -87,24 +95,29 @@ def progress_bar(size: int, stream: t.TextIO) -> Iterator[Callable[[int], None]]
 
 def _refusal(file: Path, reason: str, readings: Readings) -> str:
     if not readings.bad.count:
-        return f"{file} was not imported: {reason}."
-    count = f"{readings.bad.count:,} bad line{'s' if readings.bad.count > 1 else ''}"
+        return f"{click.format_filename(file)} was not imported: {reason}."
     return (
-        f"{file} was not imported: {reason}.\n{count}:\n{readings.bad.listing()}\n"
+        f"{click.format_filename(file)} was not imported: {reason}.\n{_count(readings.bad.count, 'bad line')}:\n{readings.bad.listing()}\n"
         "Correct the file, or leave these lines out with --skip-bad."
     )
 
 
 def _summary(file: Path, target: Target, imported: Imported) -> str:
     parts = [
-        f"Imported {imported.new:,} readings of the meter {target.meter}."
+        f"Imported {_count(imported.new, 'reading')} of the meter {target.meter}."
         if imported.new
-        else f"Nothing new in {file.name}: nothing was changed."
+        else f"Nothing new in {click.format_filename(file, shorten=True)}: nothing was changed."
     ]
     if imported.known:
         parts.append(f"The meter {target.meter} had {imported.known:,} of its readings already.")
     if imported.repeated:
-        parts.append(f"{imported.repeated:,} repeated lines count once.")
+        verb = "counts" if imported.repeated == 1 else "count"
+        parts.append(f"{_count(imported.repeated, 'repeated line')} {verb} once.")
     if imported.bad:
-        parts.append(f"{imported.bad:,} bad lines were left out.")
+        verb = "was" if imported.bad == 1 else "were"
+        parts.append(f"{_count(imported.bad, 'bad line')} {verb} left out.")
     return " ".join([*parts, "The months are shown at /realmon/."])
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

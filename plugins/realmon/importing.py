@@ -110,7 +110,7 @@ def _check_intervals(readings: Readings, meter: Meter, first: int | None) -> Non
     interval = meter.interval_seconds or (found.interval if found else None)
     if interval is None:
         return
-    if found is not None and (found.interval < interval or (found.is_certain and found.interval != interval)):
+    if found is not None and found.is_certain and found.interval != interval:
         raise RefusedError(
             f"its readings are {NAMES[found.interval]}, and those of the meter {meter.name!r} are {NAMES[interval]};"
             " give another --meter"

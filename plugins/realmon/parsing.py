@@ -22,13 +22,23 @@ V = t.TypeVar("V")
 
 HEADER = ["start", "value"]
 GZIP_MAGIC = b"\x1f\x8b"
-CHUNK_BYTES = 1 << 18
-#: A gzipped file of a few kilobytes can hold gigabytes; no line and no file of readings is this long.
-LINE_BYTES = 4096
-MOST_READINGS = 5_000_000
-#: How many different texts are remembered before they are forgotten again.
-MOST_TEXTS = 100_000
 YEARS = range(1900, 2201)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a file may cost: a gzipped one of a few kilobytes can hold gigabytes."""
+
+    #: How much is read at once.
+    block_bytes: int = 1 << 18
+    #: No line of readings is longer.
+    line_bytes: int = 4096
+    readings: int = 5_000_000
+    #: How many texts of dates, times and values are remembered before they are forgotten again.
+    texts: int = 100_000
+
+
+LIMITS = Limits()
 
 
 class FileError(Exception):
@@ -91,21 +101,27 @@ class Readings:
         del self.values[start]
 
 
-def read_file(path: Path, naive_zone: ZoneInfo, progress: Callable[[int], None] = lambda size: None) -> Readings:
+def read_file(
+    path: Path,
+    naive_zone: ZoneInfo,
+    progress: Callable[[int], None] = lambda size: None,
+    limits: Limits = LIMITS,
+) -> Readings:
     """Read a file of readings.
 
     :param path: CSV with the columns ``start`` and ``value``, plain or gzipped, UTF-8.
     :param naive_zone: whose clock wrote the stamps that have no offset.
     :param progress: called with the number of bytes of the file that were read since the last call.
+    :param limits: what is too much.
     :raises FileError: when the file as a whole cannot be read.
     """
-    parser = Parser(naive_zone)
+    parser = Parser(naive_zone, limits)
     try:
         with path.open("rb") as raw:
             is_gzip = raw.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)
             with gzip.open(raw) if is_gzip else contextlib.nullcontext(raw) as stream:
                 done = 0
-                for block in _iter_blocks(t.cast("t.BinaryIO", stream)):
+                for block in _iter_blocks(t.cast("t.BinaryIO", stream), limits):
                     parser.feed(block)
                     at = raw.tell() if raw.seekable() else done
                     progress(at - done)
@@ -117,21 +133,21 @@ def read_file(path: Path, naive_zone: ZoneInfo, progress: Callable[[int], None] 
     return parser.finish()
 
 
-def _iter_blocks(stream: t.BinaryIO) -> Iterator[bytes]:
+def _iter_blocks(stream: t.BinaryIO, limits: Limits) -> Iterator[bytes]:
     """Yield the whole lines of each chunk.
 
     :raises FileError: for a line without end.
     """
     rest = b""
-    while chunk := stream.read(CHUNK_BYTES):
+    while chunk := stream.read(limits.block_bytes):
         block, newline, end = chunk.rpartition(b"\n")
         if newline:
             yield rest + block
             rest = end
         else:
             rest += end
-        if len(rest) > LINE_BYTES:
-            raise FileError(f"a line is longer than {LINE_BYTES:,} bytes, so this is no file of readings")
+        if len(rest) > limits.line_bytes:
+            raise FileError(f"a line is longer than {limits.line_bytes:,} bytes, so this is no file of readings")
     yield rest
 
 
@@ -150,8 +166,9 @@ class Known(dict[str, V]):
 class Parser:
     """Turns lines into :class:`Readings`; fed with blocks of whole lines, in order."""
 
-    def __init__(self, naive_zone: ZoneInfo) -> None:
+    def __init__(self, naive_zone: ZoneInfo, limits: Limits = LIMITS) -> None:
         self.line = 0
+        self.limits = limits
         self.readings = Readings()
         self._has_header = False
         self._local_times = LocalTimes(naive_zone)
@@ -171,10 +188,10 @@ class Parser:
             self._read_header(lines[first])
             first += 1
         self._read_lines(lines[first:])
-        if len(self.readings.values) > MOST_READINGS:
-            raise FileError(f"it has more than {MOST_READINGS:,} readings; split it")
+        if len(self.readings.values) + self._local_times.pending > self.limits.readings:
+            raise FileError(f"it has more than {self.limits.readings:,} readings; split it")
         for known in (self._dates, self._times, self._numbers):
-            if len(known) > MOST_TEXTS:
+            if len(known) > self.limits.texts:
                 known.clear()
 
     def finish(self) -> Readings:
@@ -227,9 +244,8 @@ class Parser:
         try:
             stamp, text = _fields(line)
             value = self._numbers[text]
-            instant: datetime | None = read_stamp(stamp)
-            if instant is not None and instant.tzinfo is None:
-                instant = self._local_times.resolve(number, instant, value)
+            moment = read_stamp(stamp)
+            instant = moment if moment.tzinfo else self._local_times.resolve(number, moment, value)
         except ValueError as error:
             self.readings.bad.add(number, str(error))
         else:
@@ -248,7 +264,7 @@ def _columns(line: str) -> list[str]:
     if '"' not in line:
         return line.split(",")
     try:
-        return next(csv.reader([line], strict=True), [])
+        return next(csv.reader([line], skipinitialspace=True, strict=True), [])
     except csv.Error:
         return [line]
 

@@ -127,6 +127,8 @@ class LocalTimes:
     def __init__(self, zone: ZoneInfo) -> None:
         self.zone = zone
         self.visits: list[Visit] = []
+        #: How many rows were put off.
+        self.pending = 0
         self._is_inside = False
         self._last: tuple[datetime, str] | None = None
         self._repeats = False
@@ -168,6 +170,7 @@ class LocalTimes:
         )
 
     def _enter(self, row: LocalRow) -> None:
+        self.pending += 1
         before = self._last[0] if self._last else None
         self._last = (row.local, row.value)
         if self._is_inside and before is not None:

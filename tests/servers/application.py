@@ -26,7 +26,6 @@ if os.environ.get("APPLICATION_FORGETS_CONNECTIONS"):
 Item.metadata.create_all(get_engine(app))
 
 
-
 def add(name: str, parent_id: int | None = None) -> None:
     get_db().add(Item(name=name, parent_id=parent_id))
 

@@ -10,6 +10,7 @@ import json
 import re
 import typing as t
 from dataclasses import asdict
+from importlib import import_module
 
 import click
 from flask.cli import ScriptInfo
@@ -84,14 +85,18 @@ def show_config(context: click.Context, as_json: bool) -> None:
 @click.pass_context
 def explain_config(context: click.Context, key: str) -> None:
     """Say which layer the setting KEY came from."""
-    # Not at the top: see the docstring of the module.
-    from ..config import did_you_mean
-
     entries = {entry["key"]: entry for entry in _entries(_load_config(context))}
     if key not in entries:
-        raise click.UsageError(f"{key} is not set and is no setting of myapp.{did_you_mean(key, list(entries))}")
+        raise click.UsageError(
+            f"{key} is not set and is no setting of myapp.{_part('config').did_you_mean(key, list(entries))}"
+        )
     entry = entries[key]
     click.echo(f"{key} is {entry['value']} (from {entry['source']}).")
+
+
+def _part(name: str) -> t.Any:
+    """Return a part of the core, imported only now: the docstring of the module says why."""
+    return import_module(f"..{name}", __package__)
 
 
 def _load_app(context: click.Context, extension: str) -> tuple[Flask | None, str]:
@@ -109,11 +114,10 @@ def _load_app(context: click.Context, extension: str) -> tuple[Flask | None, str
 
 def _describe(error: BaseException) -> str:
     try:
-        # Not at the top: see the docstring of the module. Here because what is missing may be one of its own needs.
-        from ..discovery import describe
+        return str(_part("discovery").describe(error))
     except ImportError:
+        # What is missing may be a package that the core itself needs.
         return f"{type(error).__name__}: {error}"
-    return describe(error)
 
 
 def _reports(app: Flask | None, known: Callable[[], Reports], of_app: Callable[[Flask], Reports]) -> Reports:
@@ -128,50 +132,33 @@ def _reports(app: Flask | None, known: Callable[[], Reports], of_app: Callable[[
 
 
 def _modules_of(app: Flask) -> Reports:
-    # Not at the top: see the docstring of the module.
-    from ..discovery import get_report
-
-    return get_report(app)
+    return t.cast("Reports", _part("discovery").get_report(app))
 
 
 def _plugins_of(app: Flask) -> Reports:
-    # Not at the top: see the docstring of the module.
-    from ..plugins import get_report
-
-    return get_report(app)
+    return t.cast("Reports", _part("plugins").get_report(app))
 
 
 def _known_modules() -> Reports:
-    # Not at the top: see the docstring of the module.
-    from ..discovery import scan
-
-    return [report for package in _load_known().settings.blueprint_packages for report in scan(package)]
+    packages = _load_known().settings.blueprint_packages
+    return [report for package in packages for report in _part("discovery").scan(package)]
 
 
 def _known_plugins() -> Reports:
-    # Not at the top: see the docstring of the module.
-    from ..plugins import scan_offline
-
-    return scan_offline(_load_known())
+    return t.cast("Reports", _part("plugins").scan_offline(_load_known()))
 
 
 def _load_known() -> Loaded:
     """Return the configuration without the app's own layer; development, because nothing is served."""
-    # Not at the top: see the docstring of the module.
-    from ..config import load
-
-    return load({"MYAPP_PROFILE": "development"})
+    return t.cast("Loaded", _part("config").load({"MYAPP_PROFILE": "development"}))
 
 
 def _load_config(context: click.Context) -> Loaded:
     app, cause = _load_app(context, "myapp.config")
-    # Not at the top: see the docstring of the module.
-    from ..config import get_config, load
-
     if app is not None:
-        return get_config(app)
+        return t.cast("Loaded", _part("config").get_config(app))
     click.echo(f"The application could not be loaded; these are the settings without its own.\n{cause}", err=True)
-    return load()
+    return t.cast("Loaded", _part("config").load())
 
 
 def _entries(loaded: Loaded) -> list[dict[str, str]]:

@@ -17,7 +17,9 @@ if t.TYPE_CHECKING:
 
 # A migration is a transaction of its own, with foreign keys off: these commands are no tasks.
 
-OWNER = click.option("--of", "owner", required=True, metavar="NAME", help="The core or the plugin that owns the tables.")
+OWNER = click.option(
+    "--of", "owner", required=True, metavar="NAME", help="The core or the plugin that owns the tables."
+)
 
 
 def _app() -> Flask:

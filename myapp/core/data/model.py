@@ -15,6 +15,7 @@ from .session import get_db
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
 
+
 class Model(DeclarativeBase):
     """The declarative base; each plugin's models have a registry and a MetaData of their own.
 

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 import sqlalchemy as sa
+from flask.cli import run_command
 from werkzeug.serving import is_running_from_reloader
 
 from .. import data, discovery, plugins
@@ -25,7 +26,7 @@ def show(app: Flask) -> None:
     :raises SchemaError: in production, when the tables are older than the code.
     """
     context = click.get_current_context(silent=True)
-    if context is None or context.info_name != "run" or context.find_root().info_name not in ("flask", "myapp"):
+    if context is None or context.command is not run_command:
         return
     data.ensure_schema(app)
     if os.environ.get("FLASK_DEBUG") and not is_running_from_reloader():

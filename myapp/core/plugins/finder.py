@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import typing as t
+from importlib import import_module
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_file_location
 from pathlib import Path
@@ -139,7 +140,7 @@ def _configured() -> list[str]:
 
 
 def _default_folders() -> list[Path]:
-    # Here, because the settings cost more than all of `import myapp`, and only an import of a plugin needs them.
-    from ..config import find_root
-
-    return [find_root() / name for name in _configured()]
+    # Imported here, because the settings cost more than all of `import myapp`, and only an import of a plugin needs
+    # them.
+    root: Path = import_module("..config", __package__).find_root()
+    return [root / name for name in _configured()]

@@ -61,7 +61,9 @@ def init_app(app: Flask) -> None:
     Reads ``MYAPP_PUBLIC_URL`` (for ``url_for`` outside of requests) and ``MYAPP_TRUSTED_PROXIES`` (whose
     ``X-Request-ID`` counts).
     """
-    app.extensions["myapp.tasks"] = TaskState(last_resort=lambda: app.make_response(t.cast("t.Any", InternalServerError())))
+    app.extensions["myapp.tasks"] = TaskState(
+        last_resort=lambda: app.make_response(t.cast("t.Any", InternalServerError()))
+    )
     app.task = functools.partial(open_task, app)  # type: ignore[attr-defined]
     # Teardown functions run in reverse order: the first that is registered is the last to run.
     app.teardown_appcontext(_teardown)

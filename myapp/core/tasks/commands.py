@@ -55,7 +55,7 @@ def wrap(app: Flask) -> None:
     def get_tasked_command(context: click.Context, name: str) -> click.Command | None:
         return _tasked_command(app, get_command(context, name))
 
-    app.cli.get_command = get_tasked_command  # type: ignore[method-assign]
+    app.cli.get_command = get_tasked_command  # type: ignore[method-assign,assignment]
 
 
 def _tasked_command(app: Flask, command: click.Command | None) -> click.Command | None:

@@ -95,8 +95,8 @@ def _wrap_error_handling(app: Flask) -> None:
                 _roll_back_for_handler(task)
         return handle_exception(*args)
 
-    app.handle_user_exception = handled_user_exception  # type: ignore[method-assign]
-    app.handle_exception = handled_exception  # type: ignore[method-assign]
+    app.handle_user_exception = handled_user_exception  # type: ignore[method-assign,assignment]
+    app.handle_exception = handled_exception  # type: ignore[method-assign,assignment]
 
 
 def _wrap_process_response(app: Flask) -> None:
@@ -118,7 +118,7 @@ def _wrap_process_response(app: Flask) -> None:
             response.response = StreamBody(app, task, response)
         return response
 
-    app.process_response = process_and_commit  # type: ignore[method-assign]
+    app.process_response = process_and_commit  # type: ignore[method-assign,assignment]
 
 
 def _decide(task: Task, response: Response) -> None:
@@ -146,7 +146,7 @@ def _answer_failed_commit(
         raise error
     except Exception as raised:
         try:
-            answer = app.handle_user_exception(*leading, raised)
+            answer = t.cast("t.Any", app.handle_user_exception)(*leading, raised)
             return t.cast("Response", process_response(*leading, app.make_response(answer)))
         except Exception as unhandled:
             if not is_swallowed:

@@ -18,7 +18,7 @@ from flask.json.provider import DefaultJSONProvider, JSONProvider
 from .results import plain_data, raise_for_class
 
 if t.TYPE_CHECKING:
-    from flask import Response
+    from flask import Flask, Response
 
 #: A run of digits that may not fit 64 bits; orjson would read it as a float and lose the last digits.
 LONG_NUMBER = re.compile(r"\d{19}")
@@ -87,7 +87,7 @@ class StrictJSONProvider(JSONProvider):
         """Return an ``application/json`` response with what :func:`flask.jsonify` takes."""
         obj = args[0] if len(args) == 1 and not kwargs else self._prepare_response_obj(args, kwargs)
         # A finished content type: a mimetype would be parsed and printed again for every answer.
-        response = self._app.response_class(_encode(obj), content_type=self.mimetype)
+        response: Response = t.cast("Flask", self._app).response_class(_encode(obj), content_type=self.mimetype)
         response.headers.add("X-Content-Type-Options", "nosniff")
         return response
 

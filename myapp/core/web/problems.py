@@ -45,7 +45,7 @@ def answer(error: HTTPException) -> Response | BaseResponse:
     The headers of the exception stay (``Allow``, ``WWW-Authenticate``, ``Retry-After``); a 5xx tells the request id
     and nothing of the exception.
     """
-    return error.response if error.response is not None else _respond(error)
+    return t.cast("BaseResponse", error.response) if error.response is not None else _respond(error)
 
 
 def problem_of(error: HTTPException) -> dict[str, t.Any]:
@@ -126,4 +126,6 @@ def _outage(error: exc.SQLAlchemyError) -> Response | BaseResponse:
 
 def _old_schema(error: SchemaError) -> Response | BaseResponse:
     logger.error("%s", error)
-    return answer(ApiException("The application is being upgraded. Try again later.", 503, headers={"Retry-After": "30"}))
+    return answer(
+        ApiException("The application is being upgraded. Try again later.", 503, headers={"Retry-After": "30"})
+    )

@@ -9,6 +9,9 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RoutingException
 
 if t.TYPE_CHECKING:
+    from collections.abc import Iterable
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
     from flask import Flask, Response
 
     from ..errors import HeadersArgument
@@ -32,8 +35,12 @@ class ApiResult:
         response = t.cast("Response", current_app.json.response(self.value))
         response.status_code = self.status
         if self.headers is not None:
-            response.headers.update(self.headers)  # type: ignore[arg-type]
+            response.headers.update(self.headers)
         return response
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer as a WSGI application: to Flask's types, and to a plain Flask, that is what it is."""
+        return self.to_response()(environ, start_response)
 
     def __repr__(self) -> str:
         return f"<ApiResult {self.status} {self.value!r}>"

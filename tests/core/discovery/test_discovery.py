@@ -260,6 +260,7 @@ def test_submodule_named_blueprint_is_no_attribute(make_team_app: MakeApp) -> No
     apps = [make_team_app(), make_team_app()]
 
     assert [text_of(app, "/inner/page") for app in apps] == ["inner", "inner"]
+    assert [report_of(app, "inner").state for app in apps] == ["active", "active"]
 
 
 @pytest.mark.usefixtures("team")

@@ -149,6 +149,7 @@ def test_broken_plugin_is_as_if_it_were_disabled(
     report = report_of(broken, name)
     assert report.state == state
     assert report.problem is not None
+    assert report.problem.summary.startswith(str(ZOO / f"{name}.py"))
     assert where in report.problem.summary
     assert report.problem.hint
 
@@ -341,17 +342,21 @@ def test_plugins_are_built_in_the_order_of_the_report(make_folder: MakeFolder, m
         "eee": {"before": ["bbb", "not_there"]},
         "fff": {"requires": {"ddd": ">=2"}},
         "ggg": {"requires": {"fff": ""}},
+        "zzz": {"requires": {"ddd": ""}},
     }
     folder = make_folder("plugins", {f"{n}.py": source.format(manifest=m) for n, m in manifests.items()})
 
     app = make_plugin_app(folder)
 
-    assert app.config["ORDER"] == ["ccc", "ddd", "aaa", "eee", "bbb"]
+    assert app.config["ORDER"] == ["ccc", "ddd", "aaa", "eee", "bbb", "zzz"]
     assert [(report.name, report.state) for report in get_report(app)] == [
         *((name, "active") for name in app.config["ORDER"]),
         ("fff", "missing-dependency"),
         ("ggg", "missing-dependency"),
     ]
+    # pluggy keeps them last first, and calls the last first.
+    implementations = app.extensions["myapp.plugins"].hooks.hook.myapp_configure.get_hookimpls()
+    assert [one.plugin_name for one in reversed(implementations)] == app.config["ORDER"]
 
 
 def test_cycle_rejects_its_members_only(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
@@ -431,7 +436,7 @@ def test_entry_point_wins_over_a_folder(
 
 
 def test_wanted_plugins_are_these_and_no_others(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
-    """A name, a module and an object, in this order; nothing else is discovered."""
+    """A name, a module and an object, in this order; what the operator has disabled is not what the code asks for."""
     folder = make_folder("plugins", {"one.py": PLUGIN.format(name="one", text="one"), "two.py": "raise AssertionError"})
     module = types.ModuleType("some.module_plugin")
     exec(PLUGIN.format(name="module_plugin", text="module"), module.__dict__)
@@ -447,7 +452,7 @@ def test_wanted_plugins_are_these_and_no_others(make_folder: MakeFolder, make_pl
         def trap(self) -> str:
             raise AssertionError("registering a plugin evaluated a property")
 
-    app = make_plugin_app(folder, wanted=["one", module, ObjectPlugin()])
+    app = make_plugin_app(folder, wanted=["one", module, ObjectPlugin()], MYAPP_PLUGINS_DISABLED="one")
 
     assert [report.name for report in get_report(app)] == ["one", "module_plugin", "object_plugin"]
     assert text_of(app, "/one/") == "one"

@@ -20,7 +20,9 @@ def test_problem_has_every_member(db_app: CustomFlask) -> None:
 
     @db_app.get("/teapot")
     def view() -> t.NoReturn:
-        raise ApiException("Short and stout.", 418, type="/problems/teapot", headers={"X-Tea": "1"}, pot="big", status2=1)
+        raise ApiException(
+            "Short and stout.", 418, type="/problems/teapot", headers={"X-Tea": "1"}, pot="big", status2=1
+        )
 
     answer = db_app.test_client().get("/teapot")
     assert answer.mimetype == "application/problem+json"
@@ -48,13 +50,18 @@ def test_validation_error_lists_every_failure(db_app: CustomFlask) -> None:
 
     @db_app.get("/two")
     def two() -> t.NoReturn:
-        raise ValidationError(errors=[{"parameter": "a", "detail": "no"}, {"pointer": "/b", "code": "x", "detail": "no"}])
+        raise ValidationError(
+            errors=[{"parameter": "a", "detail": "no"}, {"pointer": "/b", "code": "x", "detail": "no"}]
+        )
 
     client = db_app.test_client()
     first = client.get("/one").json
     assert (first["status"], first["title"]) == (422, "Unprocessable Entity")
     assert first["errors"] == [{"pointer": "/a~1b", "detail": "must be shorter"}]
-    assert [set(entry) for entry in client.get("/two").json["errors"]] == [{"parameter", "detail"}, {"pointer", "code", "detail"}]
+    assert [set(entry) for entry in client.get("/two").json["errors"]] == [
+        {"parameter", "detail"},
+        {"pointer", "code", "detail"},
+    ]
     with pytest.raises(ValueError, match="names what is wrong"):
         ValidationError()
     with pytest.raises(ValueError, match="400 to 599"):
@@ -103,8 +110,12 @@ def test_page_escapes_and_does_not_depend_on_what_broke(db_app: CustomFlask, cap
 def test_headers_of_the_exception_stay(db_app: CustomFlask) -> None:
     """405 Allow, 401 WWW-Authenticate, 429 and 503 Retry-After; HEAD has the same headers and no body."""
     db_app.post("/post")(lambda: "ok")
-    db_app.add_url_rule("/401", "a", lambda: (_ for _ in ()).throw(Unauthorized(www_authenticate=WWWAuthenticate("bearer"))))
-    db_app.add_url_rule("/429", "b", lambda: (_ for _ in ()).throw(ApiException("slow", 429, headers={"Retry-After": "7"})))
+    db_app.add_url_rule(
+        "/401", "a", lambda: (_ for _ in ()).throw(Unauthorized(www_authenticate=WWWAuthenticate("bearer")))
+    )
+    db_app.add_url_rule(
+        "/429", "b", lambda: (_ for _ in ()).throw(ApiException("slow", 429, headers={"Retry-After": "7"}))
+    )
     client = db_app.test_client()
     assert set(client.get("/post").headers["Allow"].split(", ")) == {"POST", "OPTIONS"}
     assert client.get("/401").headers["WWW-Authenticate"].lower().startswith("bearer")

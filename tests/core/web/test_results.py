@@ -45,7 +45,7 @@ class Both(Custom):
 
 JOHN = {"id": 42, "username": "john"}
 john = User(42, "john")
-Point = namedtuple("Point", "x y")  # noqa: PYI024 - the plain kind, whose objects are tuples.
+Point = namedtuple("Point", "x y")
 
 SHAPES = [
     pytest.param(lambda: john, 200, JOHN, {}, id="obj"),
@@ -55,7 +55,9 @@ SHAPES = [
     pytest.param(lambda: (john, 201, {"X-A": "1"}), 201, JOHN, {"X-A": "1"}, id="(obj, status, headers)"),
     pytest.param(lambda: [john, john], 200, [JOHN, JOHN], {}, id="[obj, obj]"),
     pytest.param(lambda: ([john], 201), 201, [JOHN], {}, id="([obj], status)"),
-    pytest.param(lambda: {"user": john, "more": {"deep": [john]}}, 200, {"user": JOHN, "more": {"deep": [JOHN]}}, {}, id="dict"),
+    pytest.param(
+        lambda: {"user": john, "more": {"deep": [john]}}, 200, {"user": JOHN, "more": {"deep": [JOHN]}}, {}, id="dict"
+    ),
     pytest.param(lambda: ({"user": john}, 201), 201, {"user": JOHN}, {}, id="(dict, status)"),
     pytest.param(lambda: jsonify(user=john), 200, {"user": JOHN}, {}, id="jsonify"),
     pytest.param(lambda: ApiResult(john), 200, JOHN, {}, id="ApiResult"),
@@ -64,7 +66,9 @@ SHAPES = [
     pytest.param(lambda: Custom(), 203, {"made": "by hand"}, {"X-Made": "yes"}, id="to_response"),
     pytest.param(lambda: (Custom(), 418), 418, {"made": "by hand"}, {"X-Made": "yes"}, id="(to_response, status)"),
     pytest.param(lambda: Both(), 203, {"made": "by hand"}, {}, id="both"),
-    pytest.param(lambda: Response('{"plain": 1}', 206, mimetype="application/json"), 206, {"plain": 1}, {}, id="Response"),
+    pytest.param(
+        lambda: Response('{"plain": 1}', 206, mimetype="application/json"), 206, {"plain": 1}, {}, id="Response"
+    ),
 ]
 
 

@@ -10,7 +10,16 @@ from flask import Flask, Request
 from werkzeug.exceptions import HTTPException
 from werkzeug.test import EnvironBuilder
 
-HOSTS = ["localhost", "LOCALHOST:5000", "example.com:80", "bücher.example", "a" * 70 + ".com", "bad host", "[::1]:8000", ""]
+HOSTS = [
+    "localhost",
+    "LOCALHOST:5000",
+    "example.com:80",
+    "bücher.example",
+    "a" * 70 + ".com",
+    "bad host",
+    "[::1]:8000",
+    "",
+]
 PATHS = ["/", "//double", "/a/b?x=1&y=ü", "/ü", "/%2e%2e"]
 ROOTS = ["", "/root", "/root/"]
 
@@ -25,7 +34,9 @@ def adapter_of(app: Flask, environ: dict[str, t.Any]) -> t.Any:
     return {name: value for name, value in vars(adapter).items() if name != "map"}, request.host
 
 
-@pytest.mark.parametrize("settings", [{}, {"TRUSTED_HOSTS": ["localhost", "example.com"]}, {"SERVER_NAME": "example.com"}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"TRUSTED_HOSTS": ["localhost", "example.com"]}, {"SERVER_NAME": "example.com"}]
+)
 def test_same_adapter_as_flask(make_app: t.Any, settings: dict[str, t.Any]) -> None:
     """For every combination of host, path, root, scheme and method."""
     app = make_app(config=settings)

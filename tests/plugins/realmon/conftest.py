@@ -38,7 +38,9 @@ def client(realmon: CustomFlask) -> FlaskClient:
 def import_readings(realmon: CustomFlask, tmp_path: Path) -> ImportReadings:
     """Return a function that runs ``flask realmon import`` on a text, on bytes or on a file."""
 
-    def run(source: str | bytes | Path, *options: str, meter: str = "m", building: str = "b", zone: str = "UTC") -> Result:
+    def run(
+        source: str | bytes | Path, *options: str, meter: str = "m", building: str = "b", zone: str = "UTC"
+    ) -> Result:
         path = source
         if isinstance(source, str | bytes):
             path = tmp_path / "readings.csv"

@@ -6,11 +6,11 @@ import gzip
 import io
 import typing as t
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
-
-from myapp_plugins.realmon import parsing
 from myapp_plugins.realmon.commands import progress_bar
+from myapp_plugins.realmon.parsing import FileError, Limits, read_file
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
@@ -265,26 +265,26 @@ def test_a_folder_and_a_missing_file_are_usage_errors(import_readings: ImportRea
     assert import_readings(tmp_path).exit_code == 2
 
 
-def test_a_file_larger_than_memory_is_refused(
-    import_readings: ImportReadings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The number of readings of one file is bounded."""
-    monkeypatch.setattr(parsing, "MOST_READINGS", 2)
+@pytest.mark.parametrize("source", [THREE, csv(*["2024-10-27T01:30,1"] * 3)])
+def test_a_file_with_too_many_readings_is_refused(source: str, tmp_path: Path) -> None:
+    """What a small gzipped file can blow up to is bounded, rows that wait for their order included."""
+    path = tmp_path / "readings.csv"
+    path.write_text(source)
 
-    assert "it has more than 2 readings; split it" in import_readings(THREE).stderr
+    with pytest.raises(FileError, match="more than 2 readings; split it"):
+        read_file(path, ZoneInfo("Europe/London"), limits=Limits(readings=2))
 
 
-def test_lines_across_the_blocks_of_a_file_are_whole(
-    import_readings: ImportReadings, stored: Stored, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Wherever a block of the file ends, its last line is continued by the next; memories that are full start anew."""
-    monkeypatch.setattr(parsing, "CHUNK_BYTES", 7)
-    monkeypatch.setattr(parsing, "MOST_TEXTS", 1)
+def test_lines_across_the_blocks_of_a_file_are_whole(tmp_path: Path) -> None:
+    """Wherever a block of the file ends, the next one continues its last line; a full memory starts anew."""
+    path = tmp_path / "readings.csv"
+    path.write_text(THREE + "x,1\n")
 
-    result = import_readings(THREE + "x,1\n", "--skip-bad")
+    readings = read_file(path, ZoneInfo("UTC"), limits=Limits(block_bytes=7, texts=1))
 
-    assert stored() == THREE_STORED
-    assert "line 5: " in result.stderr
+    assert list(readings.values.values()) == ["1.5", "2.25", "0.1"]
+    assert list(readings.lines.values()) == [2, 3, 4]
+    assert list(readings.bad.reasons) == [5]
 
 
 @pytest.mark.parametrize(
@@ -410,7 +410,7 @@ def test_progress_is_told_in_bytes_of_the_file(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(THREE.encode()))
     told: list[int] = []
 
-    parsing.read_file(path, parsing.UTC_ZONE, told.append)
+    read_file(path, ZoneInfo("UTC"), told.append)
 
     assert sum(told) == path.stat().st_size
 

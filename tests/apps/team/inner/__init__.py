@@ -1,1 +1,0 @@
-from .blueprint import blueprint

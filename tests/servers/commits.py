@@ -5,34 +5,13 @@ from __future__ import annotations
 import json
 import typing as t
 
-import pytest
-
-from tests.servers.process import SERVERS, Server, command_of, serve
-
-if t.TYPE_CHECKING:
-    from collections.abc import Iterator
-
-pytestmark = pytest.mark.live
-
-
-@pytest.fixture(scope="module", params=sorted(SERVERS))
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Serve the app of commits that fail, by each kind of server."""
-    folder = tmp_path_factory.mktemp(request.param)
-    command = command_of(request.param, "tests.servers.application:app")
-    with serve(command, folder / "log", {"MYAPP_INSTANCE_PATH": str(folder)}) as running:
-        yield running
-
+from tests.servers.process import Server
 
 def names(server: Server) -> list[str]:
     return t.cast("list[str]", json.loads(server.ask("GET", "/names").body))
 
 
-@pytest.mark.parametrize(
-    ("path", "status"),
-    [("/orphan", 409), ("/veto", 500), ("/orphan-and-stream", 409), ("/error", 409)],
-)
-def test_failed_commit_is_the_apps_own_problem(server: Server, path: str, status: int) -> None:
+def check_failed_commit_is_the_apps_own_problem(server: Server, path: str, status: int) -> None:
     """Never a 2xx; no row, no callback, no cookie; the next hundred requests are fine."""
     before = names(server)
     answer = server.ask("POST", path)
@@ -47,10 +26,21 @@ def test_failed_commit_is_the_apps_own_problem(server: Server, path: str, status
     assert not {"orphan", "vetoed", "written by a callback"} & set(names(server))
 
 
-@pytest.mark.parametrize("kind", ["length", "chunked"])
-def test_failed_commit_of_a_body_is_seen_by_the_client(server: Server, kind: str) -> None:
+def check_failed_commit_of_a_body_is_seen_by_the_client(server: Server, kind: str) -> None:
     """The status has gone out: the connection is cut, with a Content-Length before the last chunk."""
     answer = server.ask("POST", f"/late/{kind}")
     assert not answer.is_whole
     assert answer.body in {b"first ", b"first last"} if kind == "chunked" else answer.body == b"first "
     assert "orphan" not in names(server)
+
+
+#: A commit that fails in a view, in the prepare step, behind a stream, while an error is answered.
+PATHS = {"/orphan": 409, "/veto": 500, "/orphan-and-stream": 409, "/error": 409}
+
+
+def check_all(server: Server) -> None:
+    """Let every commit fail that can, one after the other, on one server."""
+    for path, status in PATHS.items():
+        check_failed_commit_is_the_apps_own_problem(server, path, status)
+    for kind in ("length", "chunked"):
+        check_failed_commit_of_a_body_is_seen_by_the_client(server, kind)

@@ -12,19 +12,15 @@ import sys
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
-
-import pytest
+from pathlib import Path
 
 from tests.servers.process import ROOT, Server, command_of, serve
 
-if t.TYPE_CHECKING:
-    from pathlib import Path
-
-pytestmark = pytest.mark.live
-
 APP = "tests.servers.application:app"
 #: Root may open any file, unless it gives these two rights up.
-WITHOUT_ROOTS_RIGHTS = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--"] if os.geteuid() == 0 else []
+WITHOUT_ROOTS_RIGHTS = (
+    ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--"] if os.geteuid() == 0 else []
+)
 
 
 def run_flask(folder: Path, *args: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -34,8 +30,7 @@ def run_flask(folder: Path, *args: str, **environ: str) -> subprocess.CompletedP
     return subprocess.run(command, cwd=ROOT, env=full, capture_output=True, text=True, timeout=60)
 
 
-@pytest.mark.parametrize("kind", ["werkzeug", "gunicorn-gevent"])
-def test_write_lock_held_by_another_process(tmp_path: Path, kind: str) -> None:
+def check_write_lock_held_by_another_process(tmp_path: Path, kind: str) -> None:
     """503 with Retry-After after ten seconds, a command exits 1 with the remedy; reading goes on, nothing is lost."""
     with serve(command_of(kind, APP), tmp_path / "log", {"MYAPP_INSTANCE_PATH": str(tmp_path)}) as server:
         assert server.ask("POST", "/add/old").status == 201
@@ -69,7 +64,7 @@ def test_write_lock_held_by_another_process(tmp_path: Path, kind: str) -> None:
         assert json.loads(server.ask("GET", "/names").body) == ["old", "new"]
 
 
-def test_killed_server_has_kept_what_it_answered(tmp_path: Path) -> None:
+def check_killed_server_has_kept_what_it_answered(tmp_path: Path) -> None:
     """`kill -9` between two requests or in the middle of one: every 201 is a row, and no row is there twice."""
     environ = {"MYAPP_INSTANCE_PATH": str(tmp_path)}
     answered: list[str] = []
@@ -92,7 +87,7 @@ def test_killed_server_has_kept_what_it_answered(tmp_path: Path) -> None:
     assert len(stored) == len(set(stored))
 
 
-def test_file_size_limit_during_a_commit(tmp_path: Path) -> None:
+def check_file_size_limit_during_a_commit(tmp_path: Path) -> None:
     """The write that does not fit is a 503; the rows of before are there, and smaller writes go on after it."""
     resource_limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     command = [
@@ -120,7 +115,7 @@ def test_file_size_limit_during_a_commit(tmp_path: Path) -> None:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def test_database_file_that_may_not_be_opened(tmp_path: Path) -> None:
+def check_database_file_that_may_not_be_opened(tmp_path: Path) -> None:
     """Mode 0000: 503 for requests, not ready, the file named in the log alone, and fine when it is readable again."""
     assert run_flask(tmp_path, "add", "old").returncode == 0
     database = tmp_path / "myapp.sqlite3"
@@ -144,7 +139,7 @@ def test_database_file_that_may_not_be_opened(tmp_path: Path) -> None:
         assert server.ask("GET", "/readyz").status == 200
 
 
-def test_taken_port(tmp_path: Path) -> None:
+def check_taken_port(tmp_path: Path) -> None:
     """`flask run` says which port and what to do, and exits 1."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -165,8 +160,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("program", "args"), [("flask", ["init-db"]), ("flask", ["run"]), ("myapp", ["blueprints", "list"])])
-def test_five_bad_settings_at_once(tmp_path: Path, program: str, args: list[str]) -> None:
+def check_five_bad_settings_at_once(tmp_path: Path, program: str, args: list[str]) -> None:
     """Exit 2 with a line for each: key, source and what is expected, never the value."""
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "MYAPP_INSTANCE_PATH": str(tmp_path), **BAD}
     # A factory that leaves the profile to the environment, as production does.
@@ -176,3 +170,19 @@ def test_five_bad_settings_at_once(tmp_path: Path, program: str, args: list[str]
     for key in BAD:
         assert f"{key} (from the environment): " in result.stderr
     assert not any(text in result.stderr for text in ("Traceback", "secret-password", "everybody", "perhaps"))
+
+
+#: Each outage, with what varies: by which server, by which command.
+CHECKS: dict[str, t.Callable[[Path], None]] = {
+    "write lock, werkzeug": lambda folder: check_write_lock_held_by_another_process(folder, "werkzeug"),
+    "write lock, gevent": lambda folder: check_write_lock_held_by_another_process(folder, "gunicorn-gevent"),
+    "kill -9": check_killed_server_has_kept_what_it_answered,
+    "file size limit": check_file_size_limit_during_a_commit,
+    "file mode 0000": check_database_file_that_may_not_be_opened,
+    "taken port": check_taken_port,
+    "bad settings, flask init-db": lambda folder: check_five_bad_settings_at_once(folder, "flask", ["init-db"]),
+    "bad settings, flask run": lambda folder: check_five_bad_settings_at_once(folder, "flask", ["run"]),
+    "bad settings, python -m myapp": lambda folder: check_five_bad_settings_at_once(
+        folder, "myapp", ["blueprints", "list"]
+    ),
+}

@@ -1,0 +1,252 @@
+"""Break load-bearing lines on purpose: each must turn the tests red.
+
+Run it with ``python tests/mutants.py``; it works on copies and changes nothing here. Exit 1 names every mutant that
+survived, and every one whose line has changed and has to be written anew.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import entry_points
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+CORE = "myapp/core/"
+TASKS, DATA, WEB = "tests/core/tasks", "tests/core/data", "tests/core/web"
+
+
+class Mutant(t.NamedTuple):
+    """One broken line: what it says, what it says instead, and which tests have to notice."""
+
+    name: str
+    path: str
+    line: str
+    instead: str
+    tests: str
+
+
+MUTANTS = [
+    Mutant(
+        "commit and rollback swapped",
+        CORE + "tasks/requests.py",
+        "if response.status_code >= 400 and not task.is_kept:",
+        "if response.status_code < 400 and not task.is_kept:",
+        TASKS,
+    ),
+    Mutant(
+        "callbacks before the commit",
+        CORE + "tasks/task.py",
+        "        if self._before is not None or self._resources is not None:\n            self._commit_resources(response)\n",
+        "        if self._frames is not None:\n            drain(self, self._frames[0].commit)\n            self._frames = None\n"
+        "        if self._before is not None or self._resources is not None:\n            self._commit_resources(response)\n",
+        TASKS,
+    ),
+    Mutant(
+        "release before rollback",
+        CORE + "tasks/task.py",
+        "        for resource in reversed(list((self._resources or {}).values())):\n            if resource.rollback is not None:",
+        "        self._release()\n"
+        "        for resource in reversed(list((self._resources or {}).values())):\n            if resource.rollback is not None:",
+        TASKS,
+    ),
+    Mutant(
+        "the database does not commit last",
+        CORE + "tasks/task.py",
+        "key=lambda resource: resource.commits_last",
+        "key=lambda resource: not resource.commits_last",
+        TASKS,
+    ),
+    Mutant(
+        "no rollback before the handler",
+        CORE + "tasks/requests.py",
+        "if task is not None and task.is_open and _rolls_back(task, error):",
+        "if False:",
+        TASKS,
+    ),
+    Mutant(
+        "a failed commit is swallowed",
+        CORE + "tasks/requests.py",
+        "            return _answer_failed_commit(app, task, error, args[:-1], process_and_commit)\n",
+        "            return response\n",
+        TASKS,
+    ),
+    Mutant(
+        "the session is not put back",
+        CORE + "tasks/requests.py",
+        "    _restore_session(app)\n    try:",
+        "    try:",
+        TASKS,
+    ),
+    Mutant(
+        "requests share a pushed context",
+        CORE + "tasks/requests.py",
+        "        context = app.app_context()\n        context.push()\n        writes",
+        "        from flask.globals import app_ctx\n        context = app_ctx._get_current_object() if app_ctx else app.app_context()\n        context.push()\n        writes",
+        TASKS,
+    ),
+    Mutant(
+        "get_db() after the decision",
+        CORE + "tasks/task.py",
+        "        if not self._is_open:\n            raise TaskEndedError(",
+        "        if False:\n            raise TaskEndedError(",
+        TASKS,
+    ),
+    Mutant(
+        "commit by hand is allowed",
+        CORE + "data/engine.py",
+        "and not committing.get()",
+        "and False",
+        TASKS,
+    ),
+    Mutant(
+        "a failed COMMIT stays open in the pool",
+        CORE + "data/sqlite.py",
+        "                if raw.in_transaction:\n                    raw.rollback()\n",
+        "",
+        f"{TASKS} {DATA}",
+    ),
+    Mutant(
+        "writers begin DEFERRED",
+        CORE + "data/sqlite.py",
+        "        if not options.get(WRITES):",
+        "        if True:",
+        DATA,
+    ),
+    Mutant(
+        "a nested writer waits for its parent",
+        CORE + "data/sqlite.py",
+        "if task is not None and self._owner is not None and self._owner in task.iter_ancestors():",
+        "if False:",
+        TASKS,
+    ),
+    Mutant(
+        "foreign keys are on during a migration",
+        CORE + "data/migrations.py",
+        'execute("PRAGMA foreign_keys = OFF")',
+        'execute("PRAGMA foreign_keys = ON")',
+        DATA,
+    ),
+    Mutant(
+        "every exit of a command commits",
+        CORE + "tasks/commands.py",
+        "            if code not in (None, 0):\n                raise\n",
+        "",
+        TASKS,
+    ),
+    Mutant(
+        "the last chunk is not held back",
+        CORE + "tasks/stream.py",
+        "            steps = _iter_held_back(steps)\n",
+        "            pass\n",
+        TASKS,
+    ),
+    Mutant(
+        "a disconnect commits the body",
+        CORE + "tasks/stream.py",
+        "        finally:\n            task.rollback()\n            current.reset(token)",
+        "        finally:\n            task.is_open and task.commit()\n            current.reset(token)",
+        TASKS,
+    ),
+    Mutant(
+        "callbacks survive their savepoint",
+        CORE + "tasks/task.py",
+        "        if rolled_back:\n            drain(self, effects.rollback)",
+        "        if rolled_back and False:\n            drain(self, effects.rollback)",
+        TASKS,
+    ),
+    Mutant(
+        "a raising callback stops the others",
+        CORE + "tasks/effects.py",
+        "        _report(parent, callback, error)\n        return []",
+        "        raise",
+        TASKS,
+    ),
+    Mutant(
+        "every column is shown",
+        CORE + "data/model.py",
+        "        for name in self.__public__:",
+        "        for name in (*self.__public__, *sa.inspect(type(self)).columns.keys()):",
+        DATA,
+    ),
+    Mutant(
+        "dataclasses bypass to_json",
+        CORE + "web/json.py",
+        " | orjson.OPT_PASSTHROUGH_DATACLASS",
+        "",
+        WEB,
+    ),
+    Mutant(
+        "a module is imported again after it failed",
+        CORE + "discovery/walk.py",
+        "@@discovery-import@@",
+        "",
+        "tests/core/discovery",
+    ),
+]
+
+
+def run_tests(tree: Path, tests: str) -> subprocess.CompletedProcess[str]:
+    """Run ``tests`` in a copy of the tree, against the copy's myapp."""
+    plugin = [] if any(point.name == "myapp" for point in entry_points(group="pytest11")) else ["-p", "myapp.testing"]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", *plugin, *tests.split()]
+    environ = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(command, cwd=tree, env=environ, capture_output=True, text=True, timeout=300)
+
+
+def copy_tree(target: Path) -> Path:
+    """Copy what git knows, so that nothing untracked helps."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    return target
+
+
+def try_mutant(mutant: Mutant) -> str | None:
+    """Return why the mutant is not dead, or None."""
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+        tree = copy_tree(Path(folder))
+        path = tree / mutant.path
+        source = path.read_text(encoding="utf-8")
+        if source.count(mutant.line) != 1:
+            return f"its line stands {source.count(mutant.line)} times in {mutant.path}; write it anew"
+        path.write_text(source.replace(mutant.line, mutant.instead), encoding="utf-8")
+        result = run_tests(tree, mutant.tests)
+    if result.returncode == 1:
+        return None
+    return f"it survived {mutant.tests} (exit {result.returncode})\n{result.stdout[-800:]}{result.stderr[-400:]}"
+
+
+def find_red() -> str | None:
+    """Return what fails without any mutant: a red suite would kill them all."""
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+        names = sorted({name for mutant in MUTANTS for name in mutant.tests.split()})
+        result = run_tests(copy_tree(Path(folder)), " ".join(names))
+    return None if result.returncode == 0 else result.stdout[-2000:] + result.stderr[-400:]
+
+
+def main() -> int:
+    """Try every mutant, two at a time."""
+    if (red := find_red()) is not None:
+        print(f"The tests fail without any mutant:\n{red}")
+        return 1
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        verdicts = list(pool.map(try_mutant, MUTANTS))
+    for mutant, verdict in zip(MUTANTS, verdicts, strict=True):
+        print(
+            f"{'killed  ' if verdict is None else 'SURVIVED'}  {mutant.name}{'' if verdict is None else f': {verdict}'}"
+        )
+    alive = sum(verdict is not None for verdict in verdicts)
+    print(f"{len(MUTANTS) - alive} of {len(MUTANTS)} mutants were killed.")
+    return 1 if alive else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
