@@ -182,11 +182,18 @@ MUTANTS = [
         WEB,
     ),
     Mutant(
-        "a module is imported again after it failed",
+        "a broken module is imported again",
         CORE + "discovery/walk.py",
-        "@@discovery-import@@",
+        "        importlib.import_module(name)\n",
         "",
         "tests/core/discovery",
+    ),
+    Mutant(
+        "what is half registered is served",
+        CORE + "app.py",
+        "            quarantined[culprit] = error\n",
+        "            quarantined[culprit] = error\n            return app\n",
+        "tests/core/plugins",
     ),
 ]
 

@@ -8,7 +8,7 @@ from flask import Blueprint, request
 
 from myapp import ApiResult, ValidationError
 
-blueprint = Blueprint("demo", __name__)
+blueprint = Blueprint("demo", __name__, url_prefix="/demo")
 
 #: As many digits as any client can mean; int() of a longer text costs time that grows with its square.
 INTEGER = re.compile(r"[+-]?[0-9]{1,30}")

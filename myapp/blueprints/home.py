@@ -8,7 +8,6 @@ from myapp.core import discovery, plugins
 from myapp.core.config import get_config
 
 blueprint = Blueprint("home", __name__)
-url_prefix = ""
 #: Registered after every other blueprint and plugin: whoever serves ``/`` wins.
 fallback = True
 

@@ -8,7 +8,6 @@ from myapp import ApiResult
 from myapp.core import discovery, ops, plugins
 
 blueprint = Blueprint("status", __name__)
-url_prefix = ""
 
 
 @blueprint.get("/status")
@@ -18,4 +17,6 @@ def status() -> ApiResult:
     problems = [report.problem for report in discovery.get_report(app)]
     problems += [report.problem for report in plugins.get_report(app)]
     is_ready = all(check.is_ok for check in ops.check_health(app))
-    return ApiResult({"status": "ok" if is_ready and not any(problems) else "degraded"}, headers={"Cache-Control": "no-store"})
+    return ApiResult(
+        {"status": "ok" if is_ready and not any(problems) else "degraded"}, headers={"Cache-Control": "no-store"}
+    )

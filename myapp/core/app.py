@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from . import cli, config, data, discovery, ops, tasks, web
 from . import plugins as plugin_part
-from .errors import PluginError
+from .errors import BlueprintError, PluginError
 from .runtime import Runtime
 
 if t.TYPE_CHECKING:
@@ -70,22 +70,27 @@ def create_app(
     loaded = _load(config, strict=strict)
     runtime = Runtime()
     wanted = None if plugins is None else tuple(plugins)
-    quarantined: dict[str, PluginError] = {}
+    quarantined: dict[str, BlueprintError | PluginError] = {}
     while True:
         try:
-            return _build(loaded, runtime, wanted, quarantined)
-        except PluginError as error:
-            # Flask cannot unregister: an app with a half-registered plugin is thrown away and built without it.
-            if loaded.is_strict or error.plugin in quarantined:
+            app = _build(loaded, runtime, wanted, quarantined)
+            break
+        except (BlueprintError, PluginError) as error:
+            # Flask cannot unregister: an app with something half registered is thrown away and built without it. The
+            # dotted name of a module is never the name of a plugin.
+            culprit = error.module if isinstance(error, BlueprintError) else error.plugin
+            if loaded.is_strict or culprit in quarantined:
                 raise
-            quarantined[error.plugin] = error
+            quarantined[culprit] = error
+    plugin_part.start(app)
+    return app
 
 
 def _build(
     loaded: config.Loaded,
     runtime: Runtime,
     wanted: tuple[t.Any, ...] | None,
-    quarantined: Mapping[str, PluginError],
+    quarantined: Mapping[str, BlueprintError | PluginError],
 ) -> CustomFlask:
     app = CustomFlask("myapp", instance_path=str(loaded.instance_path))
     app.extensions["myapp.runtime"] = runtime
@@ -93,7 +98,7 @@ def _build(
     tasks.init_app(app)
     web.init_app(app)
     data.init_app(app)
-    discovery.init_app(app)
+    discovery.init_app(app, quarantined)
     plugin_part.init_app(app, wanted, quarantined)
     discovery.register_fallbacks(app)
     cli.init_app(app)

@@ -94,10 +94,11 @@ def progress_bar(size: int, stream: t.TextIO) -> Iterator[Callable[[int], None]]
 
 
 def _refusal(file: Path, reason: str, readings: Readings) -> str:
+    sentence = f"{click.format_filename(file)} was not imported: {reason}."
     if not readings.bad.count:
-        return f"{click.format_filename(file)} was not imported: {reason}."
+        return sentence
     return (
-        f"{click.format_filename(file)} was not imported: {reason}.\n{_count(readings.bad.count, 'bad line')}:\n{readings.bad.listing()}\n"
+        f"{sentence}\n{_count(readings.bad.count, 'bad line')}:\n{readings.bad.listing()}\n"
         "Correct the file, or leave these lines out with --skip-bad."
     )
 

@@ -7,6 +7,7 @@ import typing as t
 
 from tests.servers.process import Server
 
+
 def names(server: Server) -> list[str]:
     return t.cast("list[str]", json.loads(server.ask("GET", "/names").body))
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import typing as t
-
-from .schema import db, init_db
+from importlib import import_module
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -14,5 +13,7 @@ __all__ = ["init_app"]
 
 def init_app(app: Flask) -> None:
     """Add the commands of the core to ``app.cli``; those that work without an app are in ``offline``."""
-    app.cli.add_command(init_db)
-    app.cli.add_command(db)
+    # Flask imports this package for `offline`, before there is an app; SQLAlchemy may be missing then.
+    schema = import_module(".schema", __name__)
+    app.cli.add_command(schema.init_db)
+    app.cli.add_command(schema.db)

@@ -259,7 +259,7 @@ def _current(connection: sa.Connection, owner: Owner, tables: set[str] | None = 
 
 def _newest(owner: Owner) -> str | None:
     """Return the newest revision of the owner's version files, or None when there are none."""
-    if not any(path.suffix == ".py" and path.stem != "__init__" for path in owner.versions.iterdir()):
+    if not any(path.stem != "__init__" for path in owner.versions.glob("*.py")):
         return None
     from alembic.script import ScriptDirectory  # 100 ms, only where there are migrations.
 

@@ -18,8 +18,8 @@ from .. import data
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
     from flask import Flask
 
 logger = logging.getLogger("myapp.ops")

@@ -19,8 +19,8 @@ from .task import Task, current
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
     from flask import Flask, Response
 
 logger = logging.getLogger("myapp.tasks")

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import typing as t
+from inspect import CO_COROUTINE
+from types import FunctionType
 
-from flask import request_tearing_down
+from flask import appcontext_tearing_down, request_tearing_down
 
 if t.TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flask import Flask
 
 
 def init_app(app: Flask) -> None:
     """Do nothing quickly where Flask does nothing slowly: each loop touches the request through a proxy first."""
+    [own] = app.teardown_appcontext_funcs
     preprocess_request, do_teardown_request = app.preprocess_request, app.do_teardown_request
+    do_teardown_appcontext, ensure_sync = app.do_teardown_appcontext, app.ensure_sync
 
     def preprocess_if_any(*args: t.Any) -> t.Any:
         if not app.before_request_funcs and not app.url_value_preprocessors:
@@ -23,5 +29,21 @@ def init_app(app: Flask) -> None:
         if app.teardown_request_funcs or request_tearing_down.receivers:
             do_teardown_request(*args, **kwargs)
 
+    def tear_down_app_if_any(*args: t.Any, **kwargs: t.Any) -> None:
+        functions = app.teardown_appcontext_funcs
+        if functions == [own] and not appcontext_tearing_down.receivers:
+            # The core's own, which looks at no error.
+            own(None)
+        else:
+            do_teardown_appcontext(*args, **kwargs)
+
+    def ensure_sync_at_a_glance(func: Callable[..., t.Any]) -> Callable[..., t.Any]:
+        # A function without attributes is what its code says; whatever is marked or wrapped is looked at closely.
+        if type(func) is FunctionType and not func.__dict__ and not func.__code__.co_flags & CO_COROUTINE:
+            return func
+        return ensure_sync(func)
+
+    app.do_teardown_appcontext = tear_down_app_if_any  # type: ignore[method-assign]
+    app.ensure_sync = ensure_sync_at_a_glance  # type: ignore[method-assign]
     app.preprocess_request = preprocess_if_any  # type: ignore[method-assign]
     app.do_teardown_request = tear_down_if_any  # type: ignore[method-assign]

@@ -10,11 +10,15 @@ from werkzeug.routing import RoutingException
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
     from flask import Flask, Response
 
     from ..errors import HeadersArgument
+
+
+#: What a ``to_json`` must not return.
+TEXT = (str, bytes, bytearray)
 
 
 class ApiResult:
@@ -49,8 +53,8 @@ class ApiResult:
 def unfold(app: Flask, value: t.Any) -> t.Any:
     """Return ``value`` in a shape that Flask's ``make_response`` knows.
 
-    An object's ``to_response()`` comes first, then its ``to_json()``; everything else is returned as it is. In an app of
-    ``create_app`` an ``HTTPException`` that is returned, not raised, is answered as a problem too.
+    An object's ``to_response()`` comes first, then its ``to_json()``; everything else is returned as it is. In an app
+    of ``create_app`` an ``HTTPException`` that is returned, not raised, is answered as a problem too.
 
     :raises TypeError: for a class, and for a ``to_json`` that returns text.
     """
@@ -87,7 +91,7 @@ def plain_data(value: t.Any) -> t.Any:
     :raises TypeError: when it is text: it would be encoded a second time.
     """
     plain = value.to_json()
-    if isinstance(plain, str | bytes | bytearray):
+    if isinstance(plain, TEXT):
         raise TypeError(
             f"{type(value).__qualname__}.to_json() returned text. Return plain data (a dict, a list, a number);"
             " the JSON provider encodes it."

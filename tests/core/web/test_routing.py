@@ -21,7 +21,7 @@ HOSTS = [
     "",
 ]
 PATHS = ["/", "//double", "/a/b?x=1&y=ü", "/ü", "/%2e%2e"]
-ROOTS = ["", "/root", "/root/"]
+ROOTS = ["", "/base", "/base/"]
 
 
 def adapter_of(app: Flask, environ: dict[str, t.Any]) -> t.Any:
