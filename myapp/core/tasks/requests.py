@@ -144,7 +144,7 @@ def _answer_failed_commit(
     try:
         # Called inside an except block, where Flask expects it: it ends in a bare raise.
         raise error
-    except Exception as raised:
+    except Exception as raised:  # noqa: BLE001 - caught one line above, on purpose.
         try:
             answer = t.cast("t.Any", app.handle_user_exception)(*leading, raised)
             return t.cast("Response", process_response(*leading, app.make_response(answer)))
