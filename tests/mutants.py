@@ -185,7 +185,7 @@ MUTANTS = [
         "a broken module is imported again",
         CORE + "discovery/walk.py",
         "        importlib.import_module(name)\n",
-        "",
+        "        import_string(name)\n",
         "tests/core/discovery",
     ),
     Mutant(

@@ -287,7 +287,7 @@ def read_stamp(stamp: str) -> datetime:
     try:
         moment = datetime.fromisoformat(stamp)
         # fromisoformat takes every sign between date and time: in 2024-01-01-06:00 it would take the offset for a time.
-        is_complete = stamp[4] == "-" and stamp[10] in "T "
+        is_complete = stamp[10] in "T "
     except (ValueError, IndexError):
         is_complete = False
     if not is_complete:

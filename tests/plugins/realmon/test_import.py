@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from myapp_plugins.realmon.commands import progress_bar
-from myapp_plugins.realmon.parsing import FileError, Limits, read_file
+from myapp_plugins.realmon.parsing import BadLines, FileError, Limits, read_file
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,6 +157,7 @@ def test_a_row_that_contradicts_a_stored_reading_is_an_error(import_readings: Im
         ("2024-13-01T05:00Z,1", "'2024-13-01T05:00Z' is not a time such as"),
         ("2024-02-30T05:00Z,1", "'2024-02-30T05:00Z' is not a time such as"),
         ("2024-01-01T24:30Z,1", "is not a time such as"),
+        ("20240101T0500Z,1", "'20240101T0500Z' is not a time such as"),
         ("1704085200,1", "'1704085200' is not a time such as"),
         ("2024-01-01T05:00:00.5Z,1", "has a fraction of a second"),
         ("1024-01-01T05:00Z,1", "is not between 1900 and 2200"),
@@ -195,6 +196,17 @@ def test_every_bad_line_is_counted_and_the_first_ones_are_listed(import_readings
     assert "line 24: " in result.stderr
     assert "line 25: " not in result.stderr
     assert "… and 4,980 more" in result.stderr
+
+
+def test_bad_lines_cost_bounded_memory() -> None:
+    """All are counted, the reasons of the first thousand are kept."""
+    bad = BadLines()
+
+    for line in range(5000):
+        bad.add(line, "no number")
+
+    assert bad.count == 5000
+    assert len(bad.reasons) == 1000
 
 
 def test_bad_lines_of_every_kind_are_listed_together(import_readings: ImportReadings) -> None:
@@ -242,6 +254,7 @@ def test_skip_bad_does_not_change_what_is_stored(import_readings: ImportReadings
         pytest.param(b"x" * 100_000, "a line is longer than 4,096 bytes", id="endless-line"),
         pytest.param(gzip.compress(b"0" * 50_000_000), "a line is longer than 4,096 bytes", id="gzip-bomb"),
         pytest.param(gzip.compress(THREE.encode())[:-12], "is damaged or cut off", id="cut-off-gzip"),
+        pytest.param(gzip.compress(THREE.encode())[:10] + b"\xff" * 100, "is damaged or cut off", id="damaged-gzip"),
         pytest.param(b"\x1f\x8b" + b"x" * 100, "is damaged or cut off", id="no-gzip"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv as csv_module
 import os
 import typing as t
-from decimal import Decimal
+from decimal import Decimal, Inexact
 from pathlib import Path
 
 import pytest
@@ -152,6 +152,12 @@ def test_a_sum_of_many_digits_is_exact() -> None:
 
     assert plain(exact_sum(numbers)) == "999999999999999000.000000000000000000000000001"
     assert rounded(exact_sum(numbers)) == "999999999999999000"
+
+
+def test_a_sum_that_would_be_rounded_raises() -> None:
+    """No digit is lost without a word."""
+    with pytest.raises(Inexact):
+        exact_sum([Decimal("1e99"), Decimal("0.01")])
 
 
 @pytest.mark.parametrize(("unit", "kwh"), [("Wh", "0.003"), ("kwh", "3"), ("MWh", "3000")])

@@ -141,6 +141,7 @@ def test_order_tells_apart_when_rows_repeat(
         pytest.param(("00:00,0", "01:00,1", "01:00,2", "01:00,4", "02:00,3"), id="three-rows"),
         pytest.param(("03:00,0", "01:00,1", "01:00,2", "04:00,3"), id="out-of-order"),
         pytest.param(("00:00,0", "01:00,1", "02:00,3", "01:00,2"), id="apart"),
+        pytest.param(("00:00,0", "01:00,1", "01:00,2", "00:00,0"), id="steps-back-behind"),
     ],
 )
 def test_rows_that_order_does_not_tell_apart_are_errors(
