@@ -207,7 +207,10 @@ def run_tests(tree: Path, tests: str) -> subprocess.CompletedProcess[str]:
 
 
 def copy_tree(target: Path) -> Path:
-    """Copy what git knows, so that nothing untracked helps."""
+    """Copy the project: what git knows, so that nothing untracked helps; without git, all but what tools have made."""
+    if not (ROOT / ".git").exists():
+        made = shutil.ignore_patterns(".venv", "instance", "__pycache__", "*.egg-info", ".*_cache", "build", "dist")
+        return Path(shutil.copytree(ROOT, target, ignore=made, dirs_exist_ok=True))
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
     for name in filter(None, listed.stdout.split("\0")):
         if (ROOT / name).is_file():

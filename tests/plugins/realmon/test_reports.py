@@ -105,6 +105,13 @@ def test_gaps_are_counted_in_the_month_that_misses_them(import_readings: ImportR
     ]
 
 
+def test_a_month_need_not_begin_with_an_interval(import_readings: ImportReadings, months: Months) -> None:
+    """Hours of UTC in India, where a month begins in the middle of one: it belongs to the month it began in."""
+    import_readings(csv("2024-01-31T17:00Z,1", "2024-01-31T18:00Z,1", "2024-02-29T20:00Z,1"), zone="Asia/Kolkata")
+
+    assert months() == [("2024-01", 2, "2", 0), ("2024-02", 0, "0", 696), ("2024-03", 1, "1", 1)]
+
+
 def test_gaps_follow_the_clock(import_readings: ImportReadings, months: Months) -> None:
     """March has 743 hours in London, October 745."""
     import_readings(csv("2024-03-01T00:00Z,1", "2024-10-31T23:00Z,1"), zone="Europe/London")
