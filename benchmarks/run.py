@@ -29,6 +29,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import peers
+from benchmarks.imports import make_imports
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
@@ -173,6 +174,18 @@ def iter_cases(folder: Path) -> Iterator[Case]:
     yield Case("no database, beside myapp without the data layer", without_data, ours, "/dict", 1.05)
 
 
+def time_import(folder: Path, rounds: Rounds) -> Result:
+    """Compare an import of meter readings, the whole command, with ``executemany`` of the same rows."""
+    sides = make_imports(folder)
+    # The first one makes the tables.
+    sides.ours()
+    times = [(sides.peer() * 1e6, sides.ours() * 1e6) for _ in range(min(rounds.number, 15))]
+    peer, ours = ([pair[index] for pair in times] for index in (0, 1))
+    ratio = statistics.median(pair[1] / pair[0] for pair in times)
+    name = f"realmon import of {sides.rows:,} rows, beside executemany"
+    return Result(name, statistics.median(peer), statistics.median(ours), min(peer), min(ours), ratio, 4.0)
+
+
 def time_help(rounds: Rounds) -> Result:
     """Compare ``flask --help`` of the project with that of a Flask app of one file."""
     root = Path(__file__).resolve().parent.parent
@@ -227,6 +240,8 @@ def main() -> None:
     results: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="myapp-benchmarks-") as name:
         results += [measure(case, rounds) for case in iter_cases(Path(name)) if arguments.only in case.name]
+        if arguments.only in "realmon import":
+            results.append(time_import(Path(name), rounds))
     if arguments.only in "flask --help":
         results.append(time_help(rounds))
     if arguments.json:

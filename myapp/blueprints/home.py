@@ -16,7 +16,6 @@ fallback = True
 def index() -> str:
     """Show what is loaded and which file to edit first."""
     app = current_app._get_current_object()  # type: ignore[attr-defined]
-    # A link for each page that needs no arguments; the reports know which rules belong to whom.
     return render_template(
         "home.html",
         modules=discovery.get_report(app),
