@@ -39,9 +39,8 @@ def make_imports(folder: Path) -> Imports:
         path.write_text(runner.invoke(args=["realmon", "sample"], catch_exceptions=False).output)
     else:
         path = Path(readings) / REAL
-    opened = gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="")
-    with opened as file:
-        rows: list[Row] = [(1, row["start"], row["value"]) for row in csv.DictReader(file)]
+    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    rows: list[Row] = [(1, row["start"], row["value"]) for row in csv.DictReader(content.decode().splitlines())]
     number = 0
 
     def peer() -> float:
