@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
+import uuid
 
 import pytest
 import sqlalchemy as sa
@@ -12,6 +14,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from myapp import Model, get_db
 from myapp.core.data import get_engine
 from myapp.core.tasks.task import current
+from tests import databases
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,14 +46,46 @@ def _leak_detector() -> Iterator[None]:
     assert current.get() is None
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """Return the URL of a PostgreSQL server; at home the test is skipped without it, in CI it fails."""
+    programs = databases.find_postgres()
+    if programs is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"There is no PostgreSQL: {databases.INSTALL}")
+    with databases.run_postgres(programs) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Return the kind of database: tests that ask for an app with tables run on each."""
+    marker = request.node.get_closest_marker("backend")
+    if marker is not None and request.param not in marker.args:
+        pytest.skip(f"This is about {', '.join(marker.args)}.")
+    return t.cast("str", request.param)
+
+
 @pytest.fixture
-def make_db_app(make_app: Callable[..., CustomFlask]) -> Callable[..., CustomFlask]:
+def database_config(backend: str, request: pytest.FixtureRequest) -> Callable[[], dict[str, str]]:
+    """Return a function that gives the settings of one more empty database of the kind."""
+    if backend == "sqlite":
+        return dict
+    url: str = request.getfixturevalue("postgres")
+    return lambda: {"MYAPP_DATABASE_URL": databases.make_schema(url, f"s{uuid.uuid4().hex}")}
+
+
+@pytest.fixture
+def make_db_app(
+    make_app: Callable[..., CustomFlask], database_config: Callable[[], dict[str, str]]
+) -> Callable[..., CustomFlask]:
     """Return a function that builds an app whose database has the table of :class:`Item`."""
 
     def make(**config: t.Any) -> CustomFlask:
         # Answers instead of exceptions: what a client sees is what these tests are about.
         # No blueprints: the tests serve "/" themselves.
-        app = make_app(config={"PROPAGATE_EXCEPTIONS": False, "MYAPP_BLUEPRINT_PACKAGES": (), **config})
+        app = make_app(
+            config={"PROPAGATE_EXCEPTIONS": False, "MYAPP_BLUEPRINT_PACKAGES": (), **database_config(), **config}
+        )
         Item.metadata.create_all(get_engine(app))
         return app
 

@@ -62,10 +62,12 @@ def _pairs(value: t.Any) -> t.Any:
 
 
 def _database_url(value: str) -> str:
-    if value and not re.match(r"^sqlite:///.+", value):
-        # Other databases get their own issue; a URL that cannot work is refused here and not at the first request.
-        raise ValueError("write it as sqlite:////absolute/path.sqlite3")
-    return value
+    if not value or re.match(r"^sqlite:///.+", value):
+        return value
+    if match := re.match(r"^postgres(?:ql)?(?:\+psycopg)?://(.+)", value):
+        # SQLAlchemy would look for psycopg2 behind the plain name.
+        return f"postgresql+psycopg://{match[1]}"
+    raise ValueError("write it as sqlite:////absolute/path.sqlite3 or postgresql://user:password@host/name")
 
 
 def _public_url(value: str) -> str:

@@ -15,7 +15,7 @@ from sqlalchemy import event
 from ..config import get_config
 from ..errors import TransactionControlError
 from ..runtime import get_runtime
-from . import sqlite
+from . import postgresql, sqlite
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -31,13 +31,16 @@ def create_engine(loaded: Loaded) -> sa.Engine:
     url = sa.make_url(loaded.database_url)
     engine = sa.create_engine(
         url,
+        connect_args=postgresql.CONNECT if url.get_backend_name() == "postgresql" else {},
         pool_size=20,
         max_overflow=20,
         pool_timeout=sqlite.BUSY_SECONDS,
         # Values of rows, passwords' hashes among them, are not for the log of a production site.
         hide_parameters=not loaded.is_development,
     )
-    if url.get_backend_name() == "sqlite":
+    if url.get_backend_name() == "postgresql":
+        postgresql.attach(engine)
+    else:
         # A folder that cannot be made is found, and explained, when the database is opened.
         with contextlib.suppress(OSError):
             Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)

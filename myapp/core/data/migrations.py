@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from ..config import get_config
 from ..errors import SchemaError
 from ..runtime import get_runtime
+from . import postgresql, sqlite
 from .engine import get_engine
 from .registry import CORE, get_metadata
 
@@ -208,8 +209,10 @@ def _migrating(app: Flask, owner: Owner) -> Iterator[Config]:
             # The pragma does nothing inside a transaction: it goes to the driver before BEGIN.
             t.cast("t.Any", connection.connection.dbapi_connection).execute("PRAGMA foreign_keys = OFF")
         try:
-            # IMMEDIATE: a second process waits here, and then finds the work done.
-            with connection.execution_options(myapp_writes=True).begin():
+            # A second process waits, here or for the advisory lock, and then finds the work done.
+            with connection.execution_options(**{sqlite.WRITES: True}).begin():
+                if not is_sqlite:
+                    postgresql.lock_migrations(connection)
                 yield _config(app, owner, connection)
                 if is_sqlite:
                     _check_foreign_keys(connection, owner)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 from ..config import get_config
 from ..errors import ReadOnlyTaskError, TaskEndedError, TransactionControlError
 from ..tasks import Effects, Resource, Task, get_task
-from . import sqlite
+from . import postgresql, sqlite
 from .engine import committing, get_engine
 from .migrations import ensure_schema
 
@@ -114,6 +114,8 @@ def get_db() -> TaskSession:
 def _prepare(session: TaskSession) -> None:
     """Find out what can be found out before anything is committed; SQLite checks the rest at COMMIT."""
     session.flush()
+    if session.in_transaction() and session.get_bind().dialect.name == "postgresql":
+        postgresql.check_constraints(session)
 
 
 def _commit(session: TaskSession) -> None:

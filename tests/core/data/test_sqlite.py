@@ -17,6 +17,8 @@ from tests.conftest import Item
 if t.TYPE_CHECKING:
     from myapp import CustomFlask
 
+pytestmark = pytest.mark.backend("sqlite")
+
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
