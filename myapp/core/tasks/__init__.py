@@ -56,7 +56,7 @@ task: Task = LocalProxy(get_task)  # type: ignore[assignment]
 
 
 def init_app(app: Flask) -> None:
-    """Attach ``app.task`` and the one teardown of the core.
+    """Attach ``app.task``.
 
     Reads ``MYAPP_PUBLIC_URL`` (for ``url_for`` outside of requests) and ``MYAPP_TRUSTED_PROXIES`` (whose
     ``X-Request-ID`` counts).
@@ -65,17 +65,29 @@ def init_app(app: Flask) -> None:
         last_resort=lambda: app.make_response(t.cast("t.Any", InternalServerError()))
     )
     app.task = functools.partial(open_task, app)  # type: ignore[attr-defined]
-    # Teardown functions run in reverse order: the first that is registered is the last to run.
-    app.teardown_appcontext(_teardown)
 
 
 def seal(app: Flask) -> None:
     """Wrap requests and commands into tasks, outermost: called once, when everything else is registered."""
     requests.wrap(app)
     commands.wrap(app)
+    _wrap_teardown(app)
 
 
-def _teardown(error: BaseException | None) -> None:
+def _wrap_teardown(app: Flask) -> None:
+    """Release after every teardown function has run, also after one that raised: in Flask 3.1 it stops the others."""
+    do_teardown_appcontext = app.do_teardown_appcontext
+
+    def tear_down_and_release(*args: t.Any, **kwargs: t.Any) -> None:
+        try:
+            do_teardown_appcontext(*args, **kwargs)
+        finally:
+            _release()
+
+    app.do_teardown_appcontext = tear_down_and_release  # type: ignore[method-assign]
+
+
+def _release() -> None:
     """Roll back what is still open in this application context and release it; safe to be called twice."""
     context = app_ctx._get_current_object()  # type: ignore[attr-defined]
     bare: Task | None = context.g.pop(BARE, None)

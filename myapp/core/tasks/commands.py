@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 import typing as t
 from contextlib import contextmanager
 
@@ -29,7 +30,14 @@ def tasked(f: Callable[P, R]) -> Callable[P, R]:
 
     ``sys.exit()``, ``sys.exit(0)`` and ``ctx.exit(0)`` commit; every other exit rolls back. Called inside a task it
     joins it. It needs an application context.
+
+    :raises TypeError: for a coroutine or a generator function, whose body runs after the call.
     """
+    if inspect.iscoroutinefunction(f) or inspect.isgeneratorfunction(f) or inspect.isasyncgenfunction(f):
+        raise TypeError(
+            f"tasked() takes a plain function, and {f.__qualname__} only begins when it has returned. Put"
+            " `with app.task():` into its body."
+        )
 
     @functools.wraps(f)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -66,8 +74,12 @@ def _tasked_command(app: Flask, command: click.Command | None) -> click.Command 
     if command.callback is not None and not getattr(command.callback, _UNTASKED, False):
         # The app is bound here: a test runner looks a command up before any context is pushed.
         clone.callback = functools.update_wrapper(functools.partial(_run, app, command.callback), command.callback)
-    if isinstance(command, click.Group):
-        get_command = command.get_command
+    result_callback = getattr(command, "_result_callback", None)
+    if result_callback is not None:
+        clone._result_callback = functools.partial(_run, app, result_callback)  # type: ignore[attr-defined]
+    # Not isinstance: in click 8.1 groups that load lazily are another class.
+    get_command = getattr(command, "get_command", None)
+    if get_command is not None:
 
         def get_tasked_command(context: click.Context, name: str) -> click.Command | None:
             return _tasked_command(app, get_command(context, name))

@@ -35,7 +35,9 @@ class Callback(t.NamedTuple):
     def name(self) -> str:
         """The qualified name, for people."""
         function = self.function
-        return f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', repr(function))}"
+        # Never its repr: that of a bound method is made from its object, which may load from the database.
+        qualified = getattr(function, "__qualname__", None) or type(function).__qualname__
+        return f"{getattr(function, '__module__', '?')}.{qualified}"
 
 
 @dataclass
@@ -62,7 +64,7 @@ class Captured:
 capturing: ContextVar[Captured | None] = ContextVar("myapp.capturing", default=None)
 
 
-def drain(parent: Task, callbacks: Iterable[Callback]) -> None:
+def drain(parent: Task, callbacks: Iterable[Callback], *, is_read_only: bool = False) -> None:
     """Run ``callbacks`` in order, each in a child task of ``parent``, and what they register behind them.
 
     One that raises is logged with the task's id and counted; the others still run. KeyboardInterrupt and SystemExit
@@ -90,7 +92,7 @@ def drain(parent: Task, callbacks: Iterable[Callback]) -> None:
         before = time.monotonic()
         # An empty Context: no request, no session, no g and no task of the finished one. What has to go on is
         # reached through the child's parent.
-        queue.extend(contextvars.Context().run(_run, parent, callback))
+        queue.extend(contextvars.Context().run(_run, parent, callback, is_read_only))
         seconds = time.monotonic() - before
         if seconds > slowest_seconds:
             slowest, slowest_seconds = callback.name, seconds
@@ -106,11 +108,11 @@ def drain(parent: Task, callbacks: Iterable[Callback]) -> None:
         )
 
 
-def _run(parent: Task, callback: Callback) -> list[Callback]:
+def _run(parent: Task, callback: Callback, is_read_only: bool) -> list[Callback]:
     """Run one callback as a child task; return what it registered, if it committed."""
     try:
-        with parent.child() as child:
-            callback.function(*callback.args, **callback.kwargs)
+        with parent.child(is_read_only=is_read_only) as child:
+            parent.app.ensure_sync(callback.function)(*callback.args, **callback.kwargs)
     # Rule A5: the answer stands, the others still run.
     except Exception as error:  # noqa: BLE001
         _report(parent, callback, error)
@@ -121,5 +123,4 @@ def _run(parent: Task, callback: Callback) -> list[Callback]:
 def _report(parent: Task, callback: Callback, error: Exception) -> None:
     logger.error("The callback %s of task %s failed.", callback.name, parent.id, exc_info=error)
     parent.state.callbacks_failed += 1
-    if callback_failed.receivers:
-        callback_failed.send(parent.app, task=parent, callback=callback.name, exception=error)
+    parent.signal(callback_failed, callback=callback.name, exception=error)

@@ -14,6 +14,7 @@ import typing as t
 from flask import request, session
 from werkzeug.exceptions import HTTPException
 
+from ..errors import TaskError
 from .stream import StreamBody, is_stream
 from .task import Task, current
 
@@ -35,7 +36,9 @@ def wrap(app: Flask) -> None:
     _wrap_wsgi_app(app)
     _wrap_request_context(app)
     _wrap_error_handling(app)
+    _wrap_dispatch(app)
     _wrap_process_response(app)
+    _wrap_finalize(app)
 
 
 def _wrap_wsgi_app(app: Flask) -> None:
@@ -99,26 +102,86 @@ def _wrap_error_handling(app: Flask) -> None:
     app.handle_exception = handled_exception  # type: ignore[method-assign,assignment]
 
 
+def _wrap_dispatch(app: Flask) -> None:
+    """Send what the view has pending before its result becomes an answer: `return order, 201` shows the order's id."""
+    dispatch_request = app.dispatch_request
+
+    def dispatch_and_settle(*args: t.Any) -> t.Any:
+        rv = dispatch_request(*args)
+        task = _request_task(app)
+        if task is not None and task.is_open:
+            task.settle()
+        return rv
+
+    app.dispatch_request = dispatch_and_settle  # type: ignore[method-assign]
+
+
 def _wrap_process_response(app: Flask) -> None:
     process_response = app.process_response
 
     def process_and_commit(*args: t.Any) -> Response:
-        response = process_response(*args)
         task = _request_task(app)
-        if task is None or not task.is_open:
-            return response
-        response.headers["X-Request-ID"] = task.id
+        # Flask swallows what is raised while it answers an error, and sends what was discarded.
+        is_swallowed = task is not None and task.is_answering_error
         try:
-            _decide(task, response)
-        except Exception as error:  # noqa: BLE001 - it becomes the app's own answer.
-            # A discarded stream would keep its context pushed on this thread.
-            response.close()
-            return _answer_failed_commit(app, task, error, args[:-1], process_and_commit)
-        if is_stream(response):
-            response.response = StreamBody(app, task, response)
+            response = process_response(*args)
+            if task is None or not task.is_open:
+                return response
+            _refuse_open_block(task)
+            response.headers["X-Request-ID"] = task.id
+            try:
+                _decide(task, response)
+            except Exception as error:  # noqa: BLE001 - it becomes the app's own answer.
+                _close(response)
+                response = _answer_failed_commit(app, task, error, args[:-1], process_and_commit)
+            else:
+                if is_stream(response):
+                    response.response = StreamBody(app, task, response)
+        except Exception as error:
+            if task is None or not is_swallowed:
+                raise
+            response = _last_resort(task, error)
+        task.response = response
         return response
 
     app.process_response = process_and_commit  # type: ignore[method-assign,assignment]
+
+
+def _wrap_finalize(app: Flask) -> None:
+    """Let the answer stand when a receiver of ``request_finished`` raises: the task has ended by then."""
+    finalize_request = app.finalize_request
+
+    def finalize_for_good(*args: t.Any, **kwargs: t.Any) -> Response:
+        try:
+            return finalize_request(*args, **kwargs)
+        except Exception:
+            task = _request_task(app)
+            if task is None or task.is_open or task.response is None:
+                raise
+            logger.exception("Task %s had ended when a receiver of request_finished failed.", task.id)
+            return task.response
+
+    app.finalize_request = finalize_for_good  # type: ignore[method-assign]
+
+
+def _close(response: Response) -> None:
+    """Close an answer that is thrown away: a stream would keep its context pushed on this thread."""
+    try:
+        response.close()
+    except Exception:
+        logger.exception("An answer that was thrown away could not be closed.")
+
+
+def _refuse_open_block(task: Task) -> None:
+    """Refuse to commit around a block that somebody has entered by hand and not left.
+
+    :raises TaskError: then.
+    """
+    innermost = current.get()
+    if innermost is not task and innermost is not None and innermost.is_open:
+        raise TaskError(
+            f"The block `with app.task():` of task {innermost.id} was entered and not left before the answer was made."
+        )
 
 
 def _decide(task: Task, response: Response) -> None:
@@ -132,8 +195,6 @@ def _answer_failed_commit(
     app: Flask, task: Task, error: Exception, leading: tuple[t.Any, ...], process_response: t.Any
 ) -> Response:
     """Return the answer to a commit that failed: a typed handler's, else Flask's own path to a 500."""
-    # Flask swallows what is raised while it answers an error, and sends what was discarded.
-    is_swallowed = task.is_answering_error
     task.failed_commits += 1
     task.is_answering_error = True
     task.reopen()
@@ -145,21 +206,18 @@ def _answer_failed_commit(
         # Called inside an except block, where Flask expects it: it ends in a bare raise.
         raise error
     except Exception as raised:  # noqa: BLE001 - caught one line above, on purpose.
-        try:
-            answer = t.cast("t.Any", app.handle_user_exception)(*leading, raised)
-            return t.cast("Response", process_response(*leading, app.make_response(answer)))
-        except Exception as unhandled:
-            if not is_swallowed:
-                # On to Flask.handle_exception: logged, signalled, answered, or propagated to a test.
-                raise
-            return _last_resort(task, unhandled)
+        # What has no handler goes on to Flask.handle_exception: logged, signalled, answered, or propagated to a test.
+        answer = t.cast("t.Any", app.handle_user_exception)(*leading, raised)
+        return t.cast("Response", process_response(*leading, app.make_response(answer)))
 
 
 def _last_resort(task: Task, error: Exception) -> Response:
-    logger.error("Task %s failed to commit while an error was being answered.", task.id, exc_info=error)
+    logger.error("Task %s failed while an error was being answered.", task.id, exc_info=error)
     task.error = error
     task.rollback()
-    return task.state.last_resort()
+    response = task.state.last_resort()
+    response.headers["X-Request-ID"] = task.id
+    return response
 
 
 def _restore_session(app: Flask) -> None:
@@ -193,7 +251,10 @@ def _rolls_back(task: Task, error: Exception) -> bool:
 
 
 def _request_task(app: Flask) -> Task | None:
+    """Return the task of the request that ``app`` is answering, also from inside a block that was left open."""
     task = current.get()
+    while task is not None and task.kind == "block" and task.parent is not None:
+        task = task.parent
     if task is None or task.kind != "request" or task.app is not app:
         return None
     return task
@@ -206,7 +267,9 @@ def _trusted_request_id(app: Flask, environ: WSGIEnvironment) -> str | None:
     if not networks or not REQUEST_ID.fullmatch(value):
         return None
     try:
-        peer = ipaddress.ip_address(environ.get("REMOTE_ADDR", ""))
+        # ProxyFix has put the client's address there, and keeps the proxy's.
+        original = environ.get("werkzeug.proxy_fix.orig", {})
+        peer = ipaddress.ip_address(original.get("REMOTE_ADDR") or environ.get("REMOTE_ADDR", ""))
     except ValueError:
         return None
     peer = getattr(peer, "ipv4_mapped", None) or peer

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from flask import current_app, g, has_app_context
 from flask.globals import app_ctx
 
-from ..errors import NoTaskError, TaskEndedError
+from ..errors import NoTaskError, TaskEndedError, TaskError
 from ..signals import task_committed, task_rolled_back
 from .effects import Callback, Effects, drain
 from .ids import new_id
@@ -21,6 +21,7 @@ if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from blinker import NamedSignal
     from flask import Flask, Response
     from flask.ctx import AppContext
     from werkzeug.routing import MapAdapter
@@ -71,6 +72,9 @@ class Resource:
     rollback: Callable[[t.Any], None] | None
     #: The SQL database commits last: after it nothing may fail.
     commits_last: bool = False
+    #: Sends what is pending, without committing it.
+    settle: Callable[[t.Any], None] | None = None
+    is_committed: bool = False
 
 
 class Task:
@@ -83,10 +87,12 @@ class Task:
     __slots__ = (
         "__weakref__",
         "_before",
+        "_commits",
         "_committed",
         "_frames",
         "_id",
         "_is_open",
+        "_is_reopened",
         "_released",
         "_resources",
         "app",
@@ -99,6 +105,7 @@ class Task:
         "is_read_only",
         "kind",
         "parent",
+        "response",
         "writes",
     )
 
@@ -128,6 +135,10 @@ class Task:
         self.error: BaseException | None = None
         self._id = id
         self._is_open = True
+        self._is_reopened = False
+        self._commits = False
+        #: The answer, once the task has ended with it.
+        self.response: Response | None = None
         self._resources: dict[str, Resource] | None = None
         self._released: dict[str, Resource] | None = None
         self._frames: list[Effects] | None = None
@@ -171,6 +182,8 @@ class Task:
         :raises TaskEndedError: when the task has ended.
         """
         self.check_open("savepoint()")
+        if find_task() is not self:
+            raise NoTaskError(f"{self!r} is not the current task: a savepoint belongs to the innermost one.")
         savepoint = self.state.savepoint
         with self._bound_effects() if savepoint is None else savepoint():
             yield
@@ -211,16 +224,44 @@ class Task:
             )
 
     def resource(self, name: str) -> t.Any:
+        """Return the value of the open resource ``name``, or None."""
+        resource = self.find_resource(name)
+        return None if resource is None else resource.value
+
+    def find_resource(self, name: str) -> Resource | None:
         """Return the open resource ``name``, or None."""
-        if self._resources is None or name not in self._resources:
-            return None
-        return self._resources[name].value
+        return None if self._resources is None else self._resources.get(name)
 
     def bind(self, resource: Resource) -> None:
-        """Bind a resource that has just been opened."""
+        """Bind a resource that has just been opened.
+
+        :raises TaskError: when the name is taken: by the function that opened it, say.
+        :raises TaskEndedError: when the commits have begun, in which it could not take part.
+        """
+        if self._commits:
+            raise TaskEndedError(
+                f"The resource {resource.name} was opened while task {self.id} commits. Open it before."
+            )
         if self._resources is None:
             self._resources = {}
+        if resource.name in self._resources:
+            raise TaskError(f"The resource {resource.name} is bound already. Give each resource a name of its own.")
         self._resources[resource.name] = resource
+
+    def signal(self, signal: NamedSignal, **details: t.Any) -> None:
+        """Send ``signal`` about this task; a receiver that raises is logged, because what it is told has happened."""
+        if not signal.receivers:
+            return
+        try:
+            signal.send(self.app, task=self, **details)
+        except Exception:
+            logger.exception("A receiver of the signal %s failed for task %s.", signal.name, self.id)
+
+    def settle(self) -> None:
+        """Send what is pending to the resources, so that the answer is made from what is there: ids, defaults."""
+        for resource in list((self._resources or {}).values()):
+            if resource.settle is not None:
+                resource.settle(resource.value)
 
     def before_commit(self, f: Callable[[Response | None], None]) -> None:
         """Run ``f`` in the prepare step, with the final response (None outside a request).
@@ -262,7 +303,8 @@ class Task:
         while (frame := self._frames.pop()) is not effects:
             effects.absorb(frame)
         if rolled_back:
-            drain(self, effects.rollback)
+            # This task may hold the write lock, so they can look and not write.
+            drain(self, effects.rollback, is_read_only=True)
         else:
             self._frames[-1].absorb(effects)
 
@@ -284,8 +326,7 @@ class Task:
             self._commit_resources(response)
         self._is_open = False
         self._release()
-        if task_committed.receivers:
-            task_committed.send(self.app, task=self)
+        self.signal(task_committed)
         if self._frames is None:
             return
         callbacks, self._frames = self._frames[0].commit, None
@@ -298,15 +339,17 @@ class Task:
         """Roll back and release the resources, then run the ``after_rollback`` callbacks; nothing is raised."""
         if not self._is_open:
             return
+        is_untouched = self._is_reopened and not (self._resources or self._frames or self._before)
         self._is_open = False
+        self._commits = False
         self.is_kept = False
         for resource in reversed(list((self._resources or {}).values())):
-            if resource.rollback is not None:
+            if resource.rollback is not None and not resource.is_committed:
                 _isolated(resource.rollback, resource, "rolled back")
         self._release()
         frames, self._frames, self._before = self._frames or [], None, None
-        if task_rolled_back.receivers:
-            task_rolled_back.send(self.app, task=self)
+        if not is_untouched:
+            self.signal(task_rolled_back)
         callbacks = [callback for frame in frames for callback in frame.rollback]
         if callbacks:
             drain(self, callbacks)
@@ -314,13 +357,13 @@ class Task:
     def reopen(self) -> None:
         """Open the task again after a rollback: the error handler gets a transaction of its own."""
         self._is_open = True
-        self.is_doomed = False
+        self._is_reopened = True
 
     @contextmanager
-    def child(self) -> Iterator[Task]:
+    def child(self, *, is_read_only: bool = False) -> Iterator[Task]:
         """Open the task of one callback: a context of its own, the same id, its own commit."""
         with pushed_context(self.app) as context:
-            child = Task(self.app, "callback", (context,), self, writes=True)
+            child = Task(self.app, "callback", (context,), self, writes=not is_read_only, is_read_only=is_read_only)
             with _run(child):
                 yield child
 
@@ -333,13 +376,12 @@ class Task:
                 functions, self._before = self._before, None
                 for f in functions:
                     f(response)
-            resources = sorted((self._resources or {}).values(), key=lambda resource: resource.commits_last)
-            for resource in resources:
-                if resource.prepare is not None:
-                    resource.prepare(resource.value)
-            for resource in resources:
+            self._prepare_resources()
+            self._commits = True
+            for resource in sorted((self._resources or {}).values(), key=lambda resource: resource.commits_last):
                 if resource.commit is not None:
                     resource.commit(resource.value)
+                    resource.is_committed = True
                     committed.append(resource.name)
         except BaseException:
             if committed:
@@ -353,6 +395,16 @@ class Task:
                 )
             self.rollback()
             raise
+
+    def _prepare_resources(self) -> None:
+        """Prepare every resource, also those that a prepare step opens; the database last, with all that was written."""
+        prepared: set[str] = set()
+        while left := [name for name in self._resources or () if name not in prepared]:
+            resources = [(self._resources or {})[name] for name in left]
+            resource = min(resources, key=lambda resource: resource.commits_last)
+            prepared.add(resource.name)
+            if resource.prepare is not None:
+                resource.prepare(resource.value)
 
     def _release(self) -> None:
         # What was released is kept for as long as the task is: an object that a callback loads from lazily can then say
@@ -486,10 +538,15 @@ def get_resource(
     """
     task = get_task()
     task.check_open(f"get_resource({name!r})")
-    value: T | None = task.resource(name)
-    if value is None:
-        value = open()
+    bound = task.find_resource(name)
+    if bound is not None:
+        return t.cast("T", bound.value)
+    value = open()
+    try:
         task.bind(Resource(name, value, close, prepare, commit, rollback))
+    except TaskError:
+        close(value)
+        raise
     return value
 
 

@@ -16,7 +16,6 @@ if t.TYPE_CHECKING:
 
 def init_app(app: Flask) -> None:
     """Do nothing quickly where Flask does nothing slowly: each loop touches the request through a proxy first."""
-    [own] = app.teardown_appcontext_funcs
     preprocess_request, do_teardown_request = app.preprocess_request, app.do_teardown_request
     do_teardown_appcontext, ensure_sync = app.do_teardown_appcontext, app.ensure_sync
 
@@ -30,11 +29,7 @@ def init_app(app: Flask) -> None:
             do_teardown_request(*args, **kwargs)
 
     def tear_down_app_if_any(*args: t.Any, **kwargs: t.Any) -> None:
-        functions = app.teardown_appcontext_funcs
-        if functions == [own] and not appcontext_tearing_down.receivers:
-            # The core's own, which looks at no error.
-            own(None)
-        else:
+        if app.teardown_appcontext_funcs or appcontext_tearing_down.receivers:
             do_teardown_appcontext(*args, **kwargs)
 
     def ensure_sync_at_a_glance(func: Callable[..., t.Any]) -> Callable[..., t.Any]:
