@@ -7,6 +7,8 @@ import typing as t
 import sqlalchemy as sa
 from sqlalchemy import exc
 
+from . import sqlite
+
 if t.TYPE_CHECKING:
     from flask import Flask
 
@@ -24,10 +26,10 @@ class Outage(t.NamedTuple):
     retry_after: int
 
 
-#: What SQLite says, and what it means. The texts are SQLite's own (https://sqlite.org/rescode.html).
+#: What SQLite's result codes mean.
 _SQLITE = (
     (
-        "locked",
+        sqlite.BUSY,
         Outage(
             "The database is busy. Nothing was changed; try again.",
             "Another process holds the write lock of {database}. Find it (for example with fuser) and let it finish.",
@@ -35,7 +37,7 @@ _SQLITE = (
         ),
     ),
     (
-        "unable to open",
+        sqlite.CANTOPEN,
         Outage(
             "The database cannot be opened right now. Nothing was changed; try again later.",
             "{database} cannot be opened. Check that the file and its folder exist and belong to the user of this"
@@ -44,7 +46,7 @@ _SQLITE = (
         ),
     ),
     (
-        "disk is full",
+        sqlite.FULL,
         Outage(
             "The database cannot be written right now. Nothing was changed; try again later.",
             "{database} cannot grow: the disk or a quota is full. Free some space; nothing that was committed is lost.",
@@ -52,7 +54,7 @@ _SQLITE = (
         ),
     ),
     (
-        "disk i/o error",
+        sqlite.IOERR,
         Outage(
             "The database cannot be written right now. Nothing was changed; try again later.",
             "{database} cannot be written: a limit on file sizes, a full or a failing disk. Check `ulimit -f`, the free"
@@ -61,7 +63,7 @@ _SQLITE = (
         ),
     ),
     (
-        "readonly database",
+        sqlite.READONLY,
         Outage(
             "The database cannot be written right now. Nothing was changed; try again later.",
             "{database} may not be written by the user of this process. Correct the owner of the file and of its"
@@ -145,8 +147,8 @@ def find_outage(app: Flask, error: BaseException) -> Outage | None:
 
 
 def _find_of_sqlite(error: exc.OperationalError) -> Outage | None:
-    text = str(error.orig).lower()
-    return next((outage for words, outage in _SQLITE if words in text), None)
+    code = sqlite.code_of(error.orig)
+    return next((outage for known, outage in _SQLITE if known == code), None)
 
 
 def _find_of_postgresql(error: exc.OperationalError) -> Outage | None:

@@ -10,7 +10,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 
 from ..config import get_config
-from ..errors import ReadOnlyTaskError, TaskEndedError, TransactionControlError
+from ..errors import NestedWriteError, NoTaskError, ReadOnlyTaskError, TaskEndedError, TransactionControlError
 from ..tasks import Effects, Resource, Task, get_task
 from . import postgresql, sqlite
 from .engine import committing, get_engine
@@ -18,18 +18,24 @@ from .migrations import ensure_schema
 
 logger = logging.getLogger("myapp.data")
 
-RESOURCE = "db"
+#: The name of the session among the resources of a task; a name that nobody else gives.
+RESOURCE = "myapp.db"
 
 
 class TaskSession(Session):
     """The session of one task; the task alone commits and rolls it back."""
 
     def __init__(self, bind: sa.Engine, task: Task) -> None:
-        options = {sqlite.TASK: task, sqlite.WRITES: task.writes, sqlite.READ_ONLY: task.is_read_only}
+        # A bare context never commits: a write in it would vanish without a word.
+        is_read_only = task.is_read_only or task.kind == "bare"
+        options = {sqlite.TASK: task, sqlite.WRITES: task.writes, sqlite.READ_ONLY: is_read_only}
         super().__init__(bind=bind, expire_on_commit=False, execution_options=options)
         self.task = task
         self.is_ended = False
         self.has_written = False
+        self.was_rolled_back = False
+        #: SQLite's, which is taken before the connection: who waits for it keeps none from others.
+        self.write_lock: sqlite.WriteLock | None = None
         #: The callbacks that belong to each open SAVEPOINT, and the ones that were rolled back.
         self.savepoints: dict[SessionTransaction, Effects] = {}
         self.rolled_back: set[SessionTransaction] = set()
@@ -64,6 +70,20 @@ class TaskSession(Session):
             " do not use get_db() in a with statement."
         )
 
+    def reset(self) -> None:
+        """Refuse, as :meth:`close` does.
+
+        :raises TransactionControlError: always.
+        """
+        self.close()
+
+    def invalidate(self) -> None:
+        """Refuse, as :meth:`close` does.
+
+        :raises TransactionControlError: always.
+        """
+        self.close()
+
     def begin(self, nested: bool = False) -> SessionTransaction:
         """Begin a SAVEPOINT; the transaction itself begins with the first query.
 
@@ -87,7 +107,23 @@ class TaskSession(Session):
                 " you need before the task ends (for example with selectinload()), or query again in the current task"
                 " with get_db()."
             )
-        return super().get_bind(*args, **kwargs)
+        engine = super().get_bind(*args, **kwargs)
+        if self.task.writes and self.write_lock is None and engine.dialect.name == "sqlite":
+            self._take_write_lock(t.cast("sa.Engine", engine))
+        return engine
+
+    def _take_write_lock(self, engine: sa.Engine) -> None:
+        """Wait for SQLite's write lock.
+
+        :raises NestedWriteError: when a task around this one has written: it would wait for its own parent.
+        """
+        for ancestor in self.task.iter_ancestors():
+            around: TaskSession | None = ancestor.resource(RESOURCE)
+            if around is not None and around.has_written and around.bind is engine:
+                raise NestedWriteError(sqlite.nested_write(self.task))
+        lock = sqlite.lock_of(engine)
+        lock.acquire(self.task)
+        self.write_lock = lock
 
 
 def get_db() -> TaskSession:
@@ -106,13 +142,33 @@ def get_db() -> TaskSession:
         ensure_schema(task.app)
         session = TaskSession(get_engine(task.app), task)
         task.bind(
-            Resource(RESOURCE, session, _release, prepare=_prepare, commit=_commit, rollback=None, commits_last=True)
+            Resource(
+                RESOURCE,
+                session,
+                _release,
+                prepare=_prepare,
+                commit=_commit,
+                rollback=None,
+                commits_last=True,
+                settle=_settle,
+            )
         )
     return session
 
 
+def _settle(session: TaskSession) -> None:
+    """Give new objects their ids and defaults, so that they can be shown."""
+    if session.new:
+        session.flush()
+
+
 def _prepare(session: TaskSession) -> None:
     """Find out what can be found out before anything is committed; SQLite checks the rest at COMMIT."""
+    if session.was_rolled_back and session.is_active:
+        raise TransactionControlError(
+            "The transaction of the task was rolled back by hand, and with it what the task had written. Raise an error,"
+            " or call task.doom(); put what may fail alone into: with task.savepoint(): …"
+        )
     session.flush()
     if session.in_transaction() and session.get_bind().dialect.name == "postgresql":
         postgresql.check_constraints(session)
@@ -134,15 +190,39 @@ def _release(session: TaskSession) -> None:
     A session that did not commit is closed rather than rolled back: rolling back would expire what an error handler
     wants to print.
     """
-    if not session.is_ended:
-        session.is_ended = True
-        Session.close(session)
+    try:
+        if not session.is_ended:
+            _warn_of_lost_objects(session)
+            session.is_ended = True
+            Session.close(session)
+    finally:
+        lock, session.write_lock = session.write_lock, None
+        if lock is not None:
+            lock.release(warns=get_config(session.task.app).is_development)
 
 
-def _refuse_read_only(session: TaskSession) -> None:
-    if session.task.is_read_only and (session.new or session.dirty or session.deleted):
-        raise ReadOnlyTaskError(
-            f"Task {session.task.id} was opened with app.task(read_only=True) and cannot write. Open it without."
+def _note_write(session: TaskSession) -> None:
+    """Notice that the task writes, and refuse it where the write would be lost.
+
+    :raises ReadOnlyTaskError: in a task that only reads.
+    :raises NoTaskError: in a bare application context, which never commits.
+    """
+    task = session.task
+    if task.is_read_only:
+        raise ReadOnlyTaskError(f"Task {task.id} only reads. Open one that writes: with app.task(): …")
+    if task.kind == "bare":
+        raise NoTaskError(
+            "This application context is not a task: what is written in it would never be committed. In a shell or a"
+            " script, write inside: with app.task(): …"
+        )
+    session.has_written = True
+
+
+def _warn_of_lost_objects(session: TaskSession) -> None:
+    if session.task.kind == "bare" and (session.new or session.dirty or session.deleted):
+        logger.warning(
+            "Objects were added or changed in an application context that is not a task, and are lost. Write inside:"
+            " with app.task(): …"
         )
 
 
@@ -170,6 +250,8 @@ def _bind_listeners() -> None:
         nested = session.get_nested_transaction()
         if nested is not None:
             session.rolled_back.add(nested)
+        elif not session.is_ended:
+            session.was_rolled_back = True
 
     @event.listens_for(TaskSession, "after_transaction_end")
     def end(session: TaskSession, transaction: SessionTransaction) -> None:
@@ -180,13 +262,21 @@ def _bind_listeners() -> None:
 
     @event.listens_for(TaskSession, "before_flush")
     def flush(session: TaskSession, _context: t.Any, _instances: t.Any) -> None:
-        _refuse_read_only(session)
-        session.has_written = session.has_written or bool(session.new or session.dirty or session.deleted)
+        if session.new or session.dirty or session.deleted:
+            _note_write(session)
 
     @event.listens_for(TaskSession, "do_orm_execute")
     def execute(state: ORMExecuteState) -> None:
         if state.is_insert or state.is_update or state.is_delete:
-            t.cast("TaskSession", state.session).has_written = True
+            _note_write(t.cast("TaskSession", state.session))
+
+    @event.listens_for(TaskSession, "before_attach")
+    def attach(session: TaskSession, instance: t.Any) -> None:
+        if session.is_ended:
+            raise TaskEndedError(
+                f"{type(instance).__name__} was added to the session of task {session.task.id}, which has ended. Ask for"
+                " the current one with get_db() each time instead of keeping it."
+            )
 
 
 _bind_listeners()
