@@ -5,3 +5,6 @@ from __future__ import annotations
 from myapp import create_app
 
 app = create_app({"MYAPP_PROFILE": "development"})
+
+if __name__ == "__main__":
+    raise SystemExit("Start it in this folder with: flask run")

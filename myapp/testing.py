@@ -5,10 +5,13 @@ Installing myapp makes the fixtures available; nothing has to be imported but :f
 
 from __future__ import annotations
 
+import inspect
 import typing as t
 from contextlib import contextmanager
 
+import click.testing
 import pytest
+from flask.testing import FlaskCliRunner
 
 from .core.app import CustomFlask, create_app
 from .core.runtime import get_runtime
@@ -18,7 +21,17 @@ if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from flask.testing import FlaskClient, FlaskCliRunner
+    from flask import Flask
+    from flask.testing import FlaskClient
+
+
+class CliRunner(FlaskCliRunner):
+    """A runner whose results tell the output and the errors apart, as click 8.2 and newer do by themselves."""
+
+    def __init__(self, app: Flask, **kwargs: t.Any) -> None:
+        if "mix_stderr" in inspect.signature(click.testing.CliRunner).parameters:
+            kwargs.setdefault("mix_stderr", False)
+        super().__init__(app, **kwargs)
 
 
 @pytest.fixture
@@ -38,6 +51,7 @@ def make_app(tmp_path: Path) -> Iterator[Callable[..., CustomFlask]]:
             "MYAPP_INSTANCE_PATH": str(tmp_path / f"instance{len(apps)}"),
         }
         app = create_app({**defaults, **(config or {})}, strict=strict, plugins=more.get("plugins", plugins))
+        app.test_cli_runner_class = CliRunner
         apps.append(app)
         return app
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pydantic
 from pydantic import AfterValidator, BeforeValidator
@@ -61,7 +61,14 @@ def _pairs(value: t.Any) -> t.Any:
     return {name.strip(): prefix.strip() for name, _, prefix in pairs}
 
 
+def _sqlite_url(path: Path) -> str:
+    """Return the URL of a file, whatever its name has in it: ``?`` and ``%`` mean something in a URL."""
+    return "sqlite:///" + quote(str(path), safe="/: ")
+
+
 def _database_url(value: str) -> str:
+    if ":memory:" in value:
+        raise ValueError("each connection would have a database of its own in memory; name a file")
     if not value or re.match(r"^sqlite:///.+", value):
         return value
     if match := re.match(r"^postgres(?:ql)?(?:\+psycopg)?://(.+)", value):
@@ -145,7 +152,11 @@ class Loaded:
     @property
     def database_url(self) -> str:
         """The SQLAlchemy URL of the database; SQLite in the instance folder when none is set."""
-        return self.settings.database_url or f"sqlite:///{self.instance_path / 'myapp.sqlite3'}"
+        if not self.settings.database_url:
+            return _sqlite_url(self.instance_path / "myapp.sqlite3")
+        scheme, separator, path = self.settings.database_url.partition("sqlite:///")
+        # A relative path starts from the root, as every other path of the settings does.
+        return self.settings.database_url if scheme or not separator else f"{separator}{self.root / path}"
 
     @property
     def plugin_dirs(self) -> tuple[Path, ...]:
@@ -248,13 +259,16 @@ def _iter_layers(
     )
     yield "instance/config.toml", _read_toml(instance / "config.toml", problems)
     yield ".env", dict(_from_variables(dotenv))
-    yield "the environment", dict(_from_variables(environ))
+    # `flask` has put what .env says into the environment already; it still comes from there.
+    own = {key: value for key, value in environ.items() if dotenv.get(key) != value}
+    yield "the environment", dict(_from_variables(own))
     yield "a file that the environment names", dict(_from_files({**dotenv, **environ}, problems))
     yield "the argument of create_app", argument
 
 
 def _from_variables(variables: Mapping[str, str]) -> Iterator[tuple[str, t.Any]]:
-    for key in sorted(variables):
+    # An empty variable is one that is not set: that is how a shell or a compose file takes it back.
+    for key in sorted(key for key, value in variables.items() if value):
         if key.startswith("MYAPP_") and not key.endswith("_FILE") and key not in READ_ELSEWHERE:
             yield key, variables[key]
         elif key.startswith("FLASK_") and not key.startswith("FLASK_RUN_") and key not in FLASK_SWITCHES:

@@ -151,11 +151,22 @@ class ApiException(HTTPException):
     def __str__(self) -> str:
         return f"{self.status}: {self.message}"
 
+    def __reduce__(self) -> tuple[t.Any, ...]:
+        # The class with the status is made at run time: copies and other processes make it again from its base.
+        return _restore, (type(self).__bases__[0], self.status, self.__dict__.copy())
+
 
 @functools.cache
 def _with_code(cls: type[ApiException], status: int) -> type[ApiException]:
     bases = (cls, default_exceptions[status]) if status in default_exceptions else (cls,)
     return type(cls.__name__, bases, {"code": status, "__module__": cls.__module__, "__doc__": cls.__doc__})
+
+
+def _restore(cls: type[ApiException], status: int, state: dict[str, t.Any]) -> ApiException:
+    own: t.Any = cls
+    error: ApiException = own.__new__(_with_code(own, status))
+    error.__dict__.update(state)
+    return error
 
 
 class ValidationError(ApiException):

@@ -7,6 +7,7 @@ import typing as t
 from ipaddress import ip_network
 
 import pytest
+import sqlalchemy as sa
 
 from myapp import create_app
 from myapp.core import config
@@ -135,6 +136,27 @@ def test_argument_may_be_a_file_or_an_object(tmp_path: Path) -> None:
     for name in ("broken.toml", "missing.toml"):
         with pytest.raises(ConfigurationError, match=name):
             config.load(tmp_path / name)
+
+
+def test_paths_with_signs_that_mean_something_in_a_url(tmp_path: Path) -> None:
+    """The database lies in the instance folder, whatever that is called."""
+    for name in ("what?", "100%41", "a b#c"):
+        loaded = config.load({"SECRET_KEY": KEY, "MYAPP_INSTANCE_PATH": str(tmp_path / name)})
+        assert sa.make_url(loaded.database_url).database == str(tmp_path / name / "myapp.sqlite3")
+    relative = config.load({"SECRET_KEY": KEY, "MYAPP_DATABASE_URL": "sqlite:///data/x.sqlite3"})
+    assert sa.make_url(relative.database_url).database == str(tmp_path / "data" / "x.sqlite3")
+    with pytest.raises(ConfigurationError, match="name a file"):
+        config.load({"SECRET_KEY": KEY, "MYAPP_DATABASE_URL": "sqlite:///:memory:"})
+
+
+def test_empty_variable_is_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what `flask` has copied from .env into the environment still comes from .env."""
+    (tmp_path / ".env").write_text("MYAPP_PUBLIC_URL=http://dotenv")
+    for name, value in {"MYAPP_STRICT": "", "MYAPP_PLUGINS": "", "MYAPP_PUBLIC_URL": "http://dotenv"}.items():
+        monkeypatch.setenv(name, value)
+    loaded = config.load({"SECRET_KEY": KEY})
+    assert (loaded.settings.strict, loaded.settings.plugins) == (None, None)
+    assert loaded.sources["MYAPP_PUBLIC_URL"] == ".env"
 
 
 def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

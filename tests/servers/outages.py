@@ -11,6 +11,7 @@ import subprocess
 import sys
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from http.client import HTTPException
 from pathlib import Path
 
@@ -111,7 +112,7 @@ def check_file_size_limit_during_a_commit(tmp_path: Path) -> None:
         stored = json.loads(server.ask("GET", "/names").body)
     assert stored[0] == "old"
     assert len(stored) == 1 + len(answers) - len(refused)
-    with sqlite3.connect(tmp_path / "myapp.sqlite3") as connection:
+    with closing(sqlite3.connect(tmp_path / "myapp.sqlite3")) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 

@@ -9,7 +9,7 @@ import click
 from flask import current_app
 from flask.cli import AppGroup, with_appcontext
 
-from .. import data
+from .. import data, discovery
 from ..tasks import untasked
 
 if t.TYPE_CHECKING:
@@ -58,6 +58,13 @@ def downgrade(owner: str, revision: str) -> None:
 @click.option("-m", "--message", required=True, help="What the revision does, for its file name.")
 def revision(owner: str, message: str) -> None:
     """Write a revision with what the models of one owner have and its tables do not."""
+    broken = [report for report in discovery.get_report(_app()) if report.state.startswith("broken")]
+    if owner == "core" and broken:
+        names = ", ".join(report.module for report in broken)
+        raise click.ClickException(
+            f"{names} cannot be imported, so the revision would drop the tables of its models. Correct that first:"
+            " flask blueprints list"
+        )
     path = data.revise(_app(), owner, message)
     click.echo(f"Wrote {path}. Read it, then run `flask db upgrade`.")
 

@@ -30,6 +30,12 @@ logger = logging.getLogger("myapp.data")
 SCRIPTS = Path(__file__).resolve().parents[2] / "migrations"
 
 
+#: No position is known.
+UNKNOWN = "?"
+# Alembic's `op` and `context` belong to the process, not to a thread.
+_alembic = threading.RLock()
+
+
 @dataclass(frozen=True)
 class Owner:
     """Whoever has tables: its name, the import root of its models, the folder of its Alembic versions."""
@@ -47,9 +53,9 @@ class Owner:
         """Whether a table found in the database is this owner's; a plugin's tables begin with its name."""
         if table.startswith("alembic_version_"):
             return False
-        if self.name != "core":
-            return table.startswith(f"{self.name}_")
-        return not any(table.startswith(f"{other}_") for other in owners if other != "core")
+        # The longest name wins: shop_eu_orders is of `shop_eu`, and not of `shop`.
+        claims = [other for other in owners if other != "core" and table.startswith(f"{other}_")]
+        return self.name == max(claims, key=len, default="core")
 
 
 @dataclass
@@ -63,8 +69,9 @@ class Schema:
 class Checked:
     """What this process knows of the database: which owners it has seen at their newest version."""
 
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: threading.RLock = field(default_factory=threading.RLock)
     current: frozenset[str] = frozenset()
+    is_upgrading: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,10 @@ def register_migrations(app: Flask, owner: str, package: str, folder: Path | str
     """
     versions = Path(folder)
     if not versions.is_dir():
-        raise SchemaError(f"The migrations of {owner} are to be in {versions}, which is not a folder.")
+        raise SchemaError(
+            f"The migrations of {owner} are to be in {versions}, which is not a folder. Create it, empty; then:"
+            f" flask db revision --of {owner} -m …"
+        )
     get_schema(app).owners[owner] = Owner(owner, package, versions)
 
 
@@ -112,9 +122,15 @@ def ensure_schema(app: Flask) -> None:
     if checked.current.issuperset(owners):
         return
     with checked.lock:
+        if checked.is_upgrading:
+            raise SchemaError("A migration asked for get_db(). Use alembic's op.get_bind() and op.execute() in it.")
         behind = [owner for owner in owners.values() if _newest(owner) is not None]
         if behind and not checked.current.issuperset(owners):
-            _bring_up_to_date(app)
+            checked.is_upgrading = True
+            try:
+                _bring_up_to_date(app)
+            finally:
+                checked.is_upgrading = False
         checked.current |= frozenset(owners)
 
 
@@ -129,19 +145,20 @@ def _bring_up_to_date(app: Flask) -> None:
         return
     if not upgrades_by_itself(app):
         names = ", ".join(position.owner for position in missing)
-        raise SchemaError(f"The tables of {names} are older than the code. Run: flask db upgrade")
+        raise SchemaError(f"The tables of {names} are not those of this code. Run: flask db upgrade")
     for line in upgrade(app):
-        logger.info(line)
+        # Not a matter of information: somebody's tables have changed because a request came.
+        logger.warning("%s (development upgrades by itself)", line)
 
 
 def positions(app: Flask) -> list[Position]:
     """Return how far each owner's tables have come, the core first."""
+    return [_position(app, owner) for owner in get_schema(app).owners.values()]
+
+
+def _position(app: Flask, owner: Owner) -> Position:
     with get_engine(app).connect() as connection:
-        tables = set(sa.inspect(connection).get_table_names())
-        return [
-            Position(owner.name, _current(connection, owner, tables), _newest(owner))
-            for owner in get_schema(app).owners.values()
-        ]
+        return Position(owner.name, _current(connection, owner), _newest(owner))
 
 
 def upgrade(app: Flask, target: str = "head") -> list[str]:
@@ -154,7 +171,7 @@ def upgrade(app: Flask, target: str = "head") -> list[str]:
     lines: list[str] = []
     for owner in get_schema(app).owners.values():
         newest = _newest(owner)
-        if newest is None:
+        if newest is None or (target == "head" and _position(app, owner).is_current):
             continue
         with _migrating(app, owner) as config:
             before = _current(config.attributes["connection"], owner)
@@ -204,7 +221,7 @@ def _migrating(app: Flask, owner: Owner) -> Iterator[Config]:
     """
     engine = get_engine(app)
     is_sqlite = engine.dialect.name == "sqlite"
-    with engine.connect() as connection:
+    with _alembic, engine.connect() as connection:
         if is_sqlite:
             # The pragma does nothing inside a transaction: it goes to the driver before BEGIN.
             t.cast("t.Any", connection.connection.dbapi_connection).execute("PRAGMA foreign_keys = OFF")
@@ -213,16 +230,23 @@ def _migrating(app: Flask, owner: Owner) -> Iterator[Config]:
             with connection.execution_options(**{sqlite.WRITES: True}).begin():
                 if not is_sqlite:
                     postgresql.lock_migrations(connection)
-                yield _config(app, owner, connection)
+                broken_before = _broken_references(connection) if is_sqlite else set()
+                with _explained(owner, _current(connection, owner)):
+                    yield _config(app, owner, connection)
                 if is_sqlite:
-                    _check_foreign_keys(connection, owner)
+                    _check_foreign_keys(connection, owner, broken_before)
         finally:
             if is_sqlite:
                 t.cast("t.Any", connection.connection.dbapi_connection).execute("PRAGMA foreign_keys = ON")
 
 
-def _check_foreign_keys(connection: sa.Connection, owner: Owner) -> None:
-    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
+def _broken_references(connection: sa.Connection) -> set[tuple[t.Any, ...]]:
+    """Return the rows whose foreign keys point nowhere: table, row id, parent, number of the key."""
+    return {tuple(row) for row in connection.exec_driver_sql("PRAGMA foreign_key_check")}
+
+
+def _check_foreign_keys(connection: sa.Connection, owner: Owner, before: set[tuple[t.Any, ...]]) -> None:
+    broken = _broken_references(connection) - before
     if broken:
         tables = ", ".join(sorted({str(row[0]) for row in broken}))
         raise SchemaError(
@@ -253,8 +277,8 @@ def _config(app: Flask, owner: Owner, connection: sa.Connection) -> Config:
     return config
 
 
-def _current(connection: sa.Connection, owner: Owner, tables: set[str] | None = None) -> str | None:
-    if owner.version_table not in (sa.inspect(connection).get_table_names() if tables is None else tables):
+def _current(connection: sa.Connection, owner: Owner) -> str | None:
+    if not sa.inspect(connection).has_table(owner.version_table):
         return None
     table = sa.table(owner.version_table, sa.column("version_num"))
     return t.cast("str | None", connection.scalar(sa.select(table.c.version_num)))
@@ -267,7 +291,27 @@ def _newest(owner: Owner) -> str | None:
     from alembic.script import ScriptDirectory  # 100 ms, only where there are migrations.
 
     script = ScriptDirectory(str(SCRIPTS), version_locations=[str(owner.versions)])
-    return script.get_current_head()
+    with _explained(owner):
+        return script.get_current_head()
+
+
+@contextmanager
+def _explained(owner: Owner, current: str | None = UNKNOWN) -> Iterator[None]:
+    """Turn what Alembic says into what to do.
+
+    :raises SchemaError: in the place of Alembic's error.
+    """
+    from alembic.util import CommandError  # 100 ms, only where migrations run.
+
+    try:
+        yield
+    except CommandError as error:
+        position = f" Its tables are at {current or 'nothing'}." if current != UNKNOWN else ""
+        raise SchemaError(
+            f"The migrations of {owner.name} in {owner.versions} do not fit: {error}.{position} If the tables are of"
+            " newer code, install that; if a file is missing, get it back; if there are several heads, let one follow"
+            " the other."
+        ) from error
 
 
 def init_schema(app: Flask) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing as t
+from collections.abc import Mapping
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -11,9 +12,6 @@ from sqlalchemy.orm import DeclarativeBase
 from ..errors import MyappError, ValidationError
 from .registry import get_metadata, get_registry, owner_package
 from .session import get_db
-
-if t.TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class Model(DeclarativeBase):
@@ -64,7 +62,7 @@ class Model(DeclarativeBase):
                     if isinstance(related, Model)
                     else None
                     if related is None
-                    else [item._to_dict(wanted, depth - 1) for item in related]
+                    else [item._to_dict(wanted, depth - 1) for item in _items(related)]
                 )
         return shown
 
@@ -73,10 +71,13 @@ class Model(DeclarativeBase):
         return self.to_dict()
 
     def from_dict(self, data: Mapping[str, t.Any]) -> t.Self:
-        """Assign what ``__writable__`` allows, all or nothing, and return the object.
+        """Assign what ``__writable__`` allows, and return the object; nothing when a key is not allowed.
 
-        :raises ValidationError: with one entry for each key that is unknown or read-only.
+        :param data: what a client sent; whatever it is.
+        :raises ValidationError: with one entry for each key that is unknown or read-only, or when it is no object.
         """
+        if not isinstance(data, Mapping):
+            raise ValidationError(errors=[{"pointer": "", "code": "object", "detail": "This must be an object."}])
         errors = [
             {
                 "pointer": "/" + str(key).replace("~", "~0").replace("/", "~1"),
@@ -98,10 +99,13 @@ class Model(DeclarativeBase):
 
         The caller's transaction is neither committed nor rolled back: a lost race undoes a SAVEPOINT only.
 
+        Call it in a task that writes (a POST, a command, ``with app.task():``): on SQLite a GET that finds itself
+        behind another writer is a 503.
+
         :param defaults: further attributes of a new row; they do not take part in the lookup.
         :raises MyappError: when no unique constraint covers ``lookup``: two rows could come to be.
         """
-        cls._check_unique(frozenset(lookup))
+        cls._check_unique(lookup)
         db = get_db()
         # What the caller has pending fails here, under its own name, and not inside the savepoint.
         db.flush()
@@ -122,17 +126,40 @@ class Model(DeclarativeBase):
         return created, True
 
     @classmethod
-    def _check_unique(cls, names: frozenset[str]) -> None:
+    def _check_unique(cls, lookup: Mapping[str, t.Any]) -> None:
+        """Refuse a lookup that could name two rows.
+
+        :raises MyappError: then.
+        """
         mapper = sa.inspect(cls)
-        columns = {mapper.columns[name].name for name in names if name in mapper.columns}
-        table = t.cast("sa.Table", cls.__table__)
-        unique = [
-            {column.name for column in constraint.columns}
-            for constraint in table.constraints
-            if isinstance(constraint, sa.UniqueConstraint | sa.PrimaryKeyConstraint)
-        ] + [{column.name for column in index.columns} for index in table.indexes if index.unique]
-        if not any(key and key <= columns for key in unique):
+        names: set[str] = set()
+        for name, value in lookup.items():
+            if value is None:
+                # NULLs are different from each other in a unique constraint.
+                continue
+            if name in mapper.relationships:
+                names |= {column.name for column in mapper.relationships[name].local_columns}
+            elif name in mapper.columns:
+                names.add(mapper.columns[name].name)
+        unique = [key for table in mapper.tables for key in _iter_unique(t.cast("sa.Table", table))]
+        if not any(key and key <= names for key in unique):
             raise MyappError(
-                f"{cls.__name__}.get_or_create({', '.join(sorted(names))}=…): no unique constraint covers these"
-                " columns, so two rows could be created at once. Add one, or look up by a unique column."
+                f"{cls.__name__}.get_or_create({', '.join(sorted(lookup))}=…): no unique constraint covers these"
+                " columns, so two rows could be created at once. Add one, or look up by a unique column that is set."
             )
+
+
+def _items(related: t.Any) -> t.Iterable[t.Any]:
+    return t.cast("t.Iterable[t.Any]", related.values() if isinstance(related, Mapping) else related)
+
+
+def _iter_unique(table: sa.Table) -> t.Iterator[set[str]]:
+    """Yield the columns of each constraint of ``table`` that holds for all rows and as they are."""
+    for constraint in table.constraints:
+        if isinstance(constraint, sa.UniqueConstraint | sa.PrimaryKeyConstraint):
+            yield {column.name for column in constraint.columns}
+    for index in table.indexes:
+        is_partial = any(options.get("where") is not None for options in index.dialect_options.values())
+        is_plain = all(isinstance(expression, sa.Column) for expression in index.expressions)
+        if index.unique and is_plain and not is_partial:
+            yield {column.name for column in index.columns}

@@ -166,8 +166,8 @@ def _prepare(session: TaskSession) -> None:
     """Find out what can be found out before anything is committed; SQLite checks the rest at COMMIT."""
     if session.was_rolled_back and session.is_active:
         raise TransactionControlError(
-            "The transaction of the task was rolled back by hand, and with it what the task had written. Raise an error,"
-            " or call task.doom(); put what may fail alone into: with task.savepoint(): …"
+            "The transaction of the task was rolled back by hand, and with it what the task had written. Raise an"
+            " error, or call task.doom(); put what may fail alone into: with task.savepoint(): …"
         )
     session.flush()
     if session.in_transaction() and session.get_bind().dialect.name == "postgresql":
@@ -274,8 +274,8 @@ def _bind_listeners() -> None:
     def attach(session: TaskSession, instance: t.Any) -> None:
         if session.is_ended:
             raise TaskEndedError(
-                f"{type(instance).__name__} was added to the session of task {session.task.id}, which has ended. Ask for"
-                " the current one with get_db() each time instead of keeping it."
+                f"{type(instance).__name__} was added to the session of task {session.task.id}, which has ended. Ask"
+                " for the current one with get_db() each time instead of keeping it."
             )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import typing as t
 from importlib.metadata import PackageNotFoundError, version
 
 import click
 import sqlalchemy as sa
 from flask.cli import run_command
+from flask.helpers import get_debug_flag
 from werkzeug.serving import is_running_from_reloader
 
 from .. import data, discovery, plugins
@@ -29,7 +29,8 @@ def show(app: Flask) -> None:
     if context is None or context.command is not run_command:
         return
     data.ensure_schema(app)
-    if os.environ.get("FLASK_DEBUG") and not is_running_from_reloader():
+    reloads = context.params.get("reload")
+    if (get_debug_flag() if reloads is None else reloads) and not is_running_from_reloader():
         return
     for line in _iter_lines(app):
         click.echo(line, err=True)

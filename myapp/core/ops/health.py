@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from sqlalchemy.exc import SQLAlchemyError
 
 from .. import data
+from ..errors import MyappError
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,13 +40,16 @@ def check_health(app: Flask) -> list[Check]:
     """Look at every dependency; each check says in a word what is wrong, and nothing that is secret."""
     started = time.perf_counter()
     try:
+        # Development upgrades by itself at the first use; what is left to do then is not a reason to be unready.
+        if data.upgrades_by_itself(app):
+            data.ensure_schema(app)
         behind = [position.owner for position in data.positions(app) if not position.is_current]
-    except (SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, OSError, MyappError) as error:
         outage = data.find_outage(app, error)
         logger.error("The database is not ready: %s", error if outage is None else outage.remedy)
-        is_ok, detail = False, "unreachable"
+        is_ok, detail = False, "wrong tables" if isinstance(error, MyappError) else "unreachable"
     else:
-        is_ok, detail = not behind, f"older than the code: {', '.join(behind)}" if behind else "current"
+        is_ok, detail = not behind, f"not those of this code: {', '.join(behind)}" if behind else "current"
     return [Check("database", is_ok, detail, (time.perf_counter() - started) * 1000)]
 
 
@@ -65,12 +69,6 @@ def wrap(app: Flask) -> None:
 
 
 def _readiness(app: Flask) -> tuple[bool, dict[str, t.Any]]:
-    # Development upgrades by itself at the first use; what is left to do then is not a reason to be unready.
-    if data.upgrades_by_itself(app):
-        try:
-            data.ensure_schema(app)
-        except (SQLAlchemyError, OSError):
-            logger.exception("The tables could not be upgraded.")
     checks = check_health(app)
     is_ready = all(check.is_ok for check in checks)
     return is_ready, {

@@ -397,7 +397,7 @@ class Task:
             raise
 
     def _prepare_resources(self) -> None:
-        """Prepare every resource, also those that a prepare step opens; the database last, with all that was written."""
+        """Prepare every resource, those that a prepare step opens too; the database last, with all that was written."""
         prepared: set[str] = set()
         while left := [name for name in self._resources or () if name not in prepared]:
             resources = [(self._resources or {})[name] for name in left]

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from enum import Enum
 
 import orjson
 from flask.json.provider import DefaultJSONProvider, JSONProvider
@@ -77,11 +78,16 @@ class StrictJSONProvider(JSONProvider):
         :param kwargs: options of :func:`json.loads`, which then does the work.
         :raises ValueError: for everything that is not JSON, NaN and Infinity included.
         """
-        if not kwargs:
-            if not LONG_NUMBER.search(s if isinstance(s, str) else s.decode()):
-                return orjson.loads(s)
-            kwargs["parse_constant"] = _refuse_constant
-        return json.loads(s, **kwargs)
+        if kwargs:
+            return json.loads(s, **kwargs)
+        # Always: what orjson refuses is not JSON, and refused.
+        value = orjson.loads(s)
+        if not LONG_NUMBER.search(s if isinstance(s, str) else s.decode()):
+            return value
+        try:
+            return json.loads(s)
+        except RecursionError:
+            raise ValueError("The JSON text is nested too deeply.") from None
 
     def response(self, *args: t.Any, **kwargs: t.Any) -> Response:
         """Return an ``application/json`` response with what :func:`flask.jsonify` takes."""
@@ -152,7 +158,7 @@ def _sorted(values: t.Iterable[t.Any]) -> list[t.Any]:
 
 def to_plain(value: t.Any) -> t.Any:
     """Return ``value`` as plain data for the standard library's encoder, with the strict provider's rules."""
-    if value is None or isinstance(value, str | bool | int):
+    if value is None or (isinstance(value, str | bool | int) and not isinstance(value, Enum)):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
@@ -162,6 +168,8 @@ def to_plain(value: t.Any) -> t.Any:
         return [to_plain(item) for item in value]
     if isinstance(value, uuid.UUID):
         return str(value)
+    if isinstance(value, Enum):
+        return to_plain(value.value)
     return to_plain(_default(value))
 
 
@@ -170,7 +178,3 @@ def _key(key: t.Any) -> str:
         return key
     text = to_plain(key)
     return text if isinstance(text, str) else json.dumps(text)
-
-
-def _refuse_constant(name: str) -> t.NoReturn:
-    raise ValueError(f"{name} is not JSON.")

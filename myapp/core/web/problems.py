@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import html
 import logging
+import re
 import typing as t
-from http import HTTPStatus
 
 from flask import current_app, render_template, request
 from jinja2 import TemplateError
@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 from ..data import find_outage
 from ..errors import ApiException, SchemaError, ValidationError
 from ..tasks import find_task
+from .results import add_headers
 
 if t.TYPE_CHECKING:
     from flask import Flask, Response
@@ -23,6 +24,8 @@ if t.TYPE_CHECKING:
 logger = logging.getLogger("myapp.web")
 
 MEDIA_TYPE = "application/problem+json"
+#: What SQLite and PostgreSQL say of a table or a column that is not there.
+NO_SUCH = re.compile(r"no such (table|column)|Undefined(Table|Column)")
 
 
 def init_app(app: Flask) -> None:
@@ -34,6 +37,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(exc.IntegrityError, _conflict)
     app.register_error_handler(exc.OperationalError, _outage)
     app.register_error_handler(exc.TimeoutError, _outage)
+    app.register_error_handler(exc.ProgrammingError, _outage)
     app.register_error_handler(SchemaError, _old_schema)
     app.extensions["myapp.answer"] = answer
     app.extensions["myapp.tasks"].last_resort = lambda: _respond(InternalServerError())
@@ -45,7 +49,13 @@ def answer(error: HTTPException) -> Response | BaseResponse:
     The headers of the exception stay (``Allow``, ``WWW-Authenticate``, ``Retry-After``); a 5xx tells the request id
     and nothing of the exception.
     """
-    return t.cast("BaseResponse", error.response) if error.response is not None else _respond(error)
+    if error.response is not None:
+        return t.cast("BaseResponse", error.response)
+    kind = type(error)
+    if kind.get_response is not HTTPException.get_response or kind.get_body is not HTTPException.get_body:
+        # An exception that makes its own answer, as Werkzeug documents it.
+        return error.get_response(request.environ)
+    return _respond(error)
 
 
 def problem_of(error: HTTPException) -> dict[str, t.Any]:
@@ -54,7 +64,8 @@ def problem_of(error: HTTPException) -> dict[str, t.Any]:
     task = find_task()
     problem = {
         "type": getattr(error, "type", None) or "about:blank",
-        "title": error.name if status != 422 else HTTPStatus(422).phrase,
+        # RFC 9110's name; Werkzeug and older Pythons have the one of before.
+        "title": "Unprocessable Content" if status == 422 else error.name,
         "status": status,
         "detail": error.description or "",
         "instance": request.path,
@@ -83,16 +94,26 @@ def _respond(error: HTTPException) -> Response:
     if prefers_html():
         response = current_app.response_class(_page(problem), mimetype="text/html")
     else:
-        response = current_app.response_class(current_app.json.dumps(problem), content_type=MEDIA_TYPE)
+        response = current_app.response_class(_encode(problem), content_type=MEDIA_TYPE)
     response.status_code = problem["status"]
     for name, value in error.get_headers(request.environ):
         if name.lower() != "content-type":
             response.headers.add(name, value)
-    for name, value in getattr(error, "headers", None) or ():
-        response.headers[name] = value
+    add_headers(response, getattr(error, "headers", None) or ())
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
+
+
+def _encode(problem: dict[str, t.Any]) -> bytes:
+    """Encode a problem whose members may be anything: the answer to an error must not be another one."""
+    try:
+        return current_app.json.dumps(problem).encode()
+    except (TypeError, ValueError):
+        logger.exception("A problem could not be encoded; only its standard members were sent.")
+        members = {key: problem[key] for key in ("type", "title", "status", "detail", "instance", "request_id")}
+        text = {key: str(value).encode(errors="replace").decode() for key, value in members.items()}
+        return current_app.json.dumps({**text, "status": problem["status"]}).encode()
 
 
 def _page(problem: dict[str, t.Any]) -> str:
@@ -118,7 +139,12 @@ def _conflict(error: exc.IntegrityError) -> Response | BaseResponse:
 def _outage(error: exc.SQLAlchemyError) -> Response | BaseResponse:
     outage = find_outage(current_app._get_current_object(), error)  # type: ignore[attr-defined]
     if outage is None:
-        # A mistake in the code, such as a column that does not exist: Flask's own path to a 500.
+        # A mistake in the code: Flask's own path to a 500.
+        if NO_SUCH.search(str(error)):
+            logger.error(
+                "A table or a column does not exist. If a model has it and no migration creates it, run:"
+                " flask db revision --of core -m … (or --of PLUGIN), read the file, and then: flask db upgrade"
+            )
         raise error
     logger.error("%s", outage.remedy, exc_info=error)
     return answer(ApiException(outage.detail, 503, headers={"Retry-After": str(outage.retry_after)}))

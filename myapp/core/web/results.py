@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing as t
 
 from flask import current_app
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RoutingException
 
@@ -39,7 +40,7 @@ class ApiResult:
         response = t.cast("Response", current_app.json.response(self.value))
         response.status_code = self.status
         if self.headers is not None:
-            response.headers.update(self.headers)
+            add_headers(response, self.headers)
         return response
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -48,6 +49,13 @@ class ApiResult:
 
     def __repr__(self) -> str:
         return f"<ApiResult {self.status} {self.value!r}>"
+
+
+def add_headers(response: Response, headers: HeadersArgument) -> None:
+    """Set ``headers`` on ``response``, in the place of its own of the same names; a name may come several times."""
+    given = Headers(headers)
+    for name in {name.lower() for name, _ in given}:
+        response.headers.setlist(name, given.getlist(name))
 
 
 def unfold(app: Flask, value: t.Any) -> t.Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
@@ -167,6 +168,66 @@ def test_vanished_owner_blocks_nobody(make_app: t.Any, app: CustomFlask, shop: P
     data.register_migrations(other, "blog", "myapp_plugins.blog", folder)
     assert data.upgrade(other) == ["The tables of blog are at 0001 (were at nothing)."]
     assert {"shop_parents", "blog_parents"} <= tables(other)
+
+
+def test_longest_name_owns_a_table(app: CustomFlask, shop: Path, tmp_path: Path) -> None:
+    """`shop` does not drop the tables of `shop_eu`."""
+    data.register_migrations(
+        app, "shop_eu", "myapp_plugins.shop_eu", write(tmp_path / "eu", "0001_first.py", FIRST, owner="shop_eu")
+    )
+    data.upgrade(app)
+    text = data.revise(app, "shop", "look").read_text()
+    assert "shop_parents" in text
+    assert "shop_eu" not in text
+
+
+@pytest.mark.backend("sqlite")
+def test_orphans_of_before_block_nobody(app: CustomFlask, shop: Path) -> None:
+    """Only what the migration itself breaks counts."""
+    data.upgrade(app)
+    with data.get_engine(app).connect() as connection:
+        raw: t.Any = connection.connection.dbapi_connection
+        raw.execute("PRAGMA foreign_keys = OFF")
+        raw.execute("INSERT INTO shop_children (id, parent_id) VALUES (1, 4711)")
+        raw.execute("PRAGMA foreign_keys = ON")
+    write(shop, "0002_second.py", SECOND, owner="shop", more="")
+    assert data.upgrade(app) == ["The tables of shop are at 0002 (were at 0001)."]
+
+
+def test_tables_of_newer_code_are_explained(make_app: t.Any, app: CustomFlask, shop: Path) -> None:
+    """A revision that has no file here: a sentence instead of Alembic's traceback, for commands and for probes."""
+    data.upgrade(app)
+    (shop / "0001_first.py").rename(shop / "0001_first.away")
+    write(shop, "0009_other.py", FIRST.replace('"0001"', '"0009"'), owner="shop")
+    result = app.test_cli_runner().invoke(args=["db", "upgrade"])
+    assert result.exit_code == 1
+    assert "are at 0001" in result.stderr
+    assert "newer code" in result.stderr
+    write(shop, "0008_head.py", FIRST.replace('"0001"', '"0008"'), owner="shop")
+    answer = app.test_client().get("/readyz")
+    assert (answer.status_code, answer.json["checks"]) == (503, {"database": "wrong tables"})
+
+
+def test_migration_that_asks_for_the_session_is_told(app: CustomFlask, tmp_path: Path) -> None:
+    """get_db() would wait for the migration that it is a part of."""
+    source = FIRST.replace("def upgrade():\n", "def upgrade():\n        from myapp import get_db; get_db()\n")
+    data.register_migrations(app, "shop", "x", write(tmp_path / "shop", "0001_first.py", source, owner="shop"))
+    with pytest.raises(SchemaError, match=r"op\.get_bind"), app.task():
+        get_db()
+
+
+def test_two_threads_that_upgrade_two_apps(make_app: t.Any, database_config: t.Any, tmp_path: Path) -> None:
+    """Alembic's `op` belongs to the process: one migration at a time."""
+    apps = []
+    for name in ("one", "two"):
+        app = make_app(config=database_config())
+        data.register_migrations(app, name, "x", write(tmp_path / name, "0001_first.py", FIRST, owner=name))
+        apps.append(app)
+    with ThreadPoolExecutor() as pool:
+        assert [len(lines) for lines in pool.map(data.upgrade, apps)] == [1, 1]
+    assert [sorted(tables(app)) for app in apps] == [
+        [f"alembic_version_{name}", f"{name}_children", f"{name}_parents"] for name in ("one", "two")
+    ]
 
 
 def test_folder_that_is_none_is_named(app: CustomFlask, tmp_path: Path) -> None:

@@ -127,6 +127,47 @@ def test_get_or_create_without_a_unique_constraint_is_refused(db_app: CustomFlas
         Item.get_or_create(secret="x")
 
 
+class Seat(Model):
+    """What looks unique and is not: NULLs, a partial index, an expression; and what is: a pair with a relationship."""
+
+    __tablename__ = "tests_seats"
+    __table_args__ = (
+        sa.Index(
+            "ix_partial", "row", unique=True, sqlite_where=sa.text("row > 3"), postgresql_where=sa.text("row > 3")
+        ),
+        sa.Index("ix_expression", sa.text("lower(label)"), unique=True),
+        sa.UniqueConstraint("item_id", "number"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    row: Mapped[int | None]
+    label: Mapped[str | None]
+    number: Mapped[int | None] = mapped_column(unique=True)
+    item_id: Mapped[int | None] = mapped_column(sa.ForeignKey("tests_items.id"))
+    item: Mapped[Item | None] = relationship(Item)
+
+
+def test_get_or_create_knows_what_is_unique(db_app: CustomFlask) -> None:
+    """NULL, partial and expression indexes do not count; a relationship stands for its column."""
+    Seat.metadata.create_all(get_engine(db_app))
+    with db_app.task():
+        for lookup in ({"row": 1}, {"label": "a"}, {"number": None}):
+            with pytest.raises(MyappError, match="unique"):
+                Seat.get_or_create(**lookup)
+        item = Item(name="a")
+        get_db().add(item)
+        assert Seat.get_or_create(item=item, number=1)[1] is True
+        assert Seat.get_or_create(item=item, number=1)[1] is False
+
+
+@pytest.mark.parametrize("body", [[], None, ["name"], 5, True, "name"])
+def test_from_dict_of_what_is_no_object(body: t.Any) -> None:
+    """A client's body may be anything: one ValidationError."""
+    with pytest.raises(ValidationError) as caught:
+        Item().from_dict(body)
+    assert caught.value.errors[0]["code"] == "object"
+
+
 def test_each_owner_has_a_registry_of_its_own(
     db_app: CustomFlask, backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

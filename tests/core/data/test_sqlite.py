@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import typing as t
@@ -167,6 +168,71 @@ def test_long_hold_of_the_lock_is_told_to_a_developer(make_db_app: t.Any, caplog
         now[0] += 1.5
         task_id = task.id
     assert f"{task_id} held SQLite's only write lock for 1.5 s" in caplog.text
+
+
+def test_column_called_locked_is_no_outage(db_app: CustomFlask) -> None:
+    """Outages are told by SQLite's result code, not by words in the message."""
+
+    @db_app.get("/")
+    def view() -> str:
+        get_db().execute(sa.text("SELECT is_locked FROM tests_items"))
+        return "ok"
+
+    assert db_app.test_client().get("/").status_code == 500
+
+
+def test_missing_migration_is_named_in_the_log(db_app: CustomFlask, caplog: t.Any) -> None:
+    """A table that a model has and no migration creates: the log has the command."""
+
+    @db_app.get("/")
+    def view() -> str:
+        get_db().execute(sa.text("SELECT * FROM tests_items_to_come"))
+        return "ok"
+
+    assert db_app.test_client().get("/").status_code == 500
+    assert "flask db revision --of core" in caplog.text
+
+
+def test_readers_do_not_wait_for_writers_in_the_queue(make_db_app: t.Any, monkeypatch: t.Any) -> None:
+    """Who waits for the write lock holds no connection of the pool."""
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 5)
+    app = make_db_app()
+    statuses: list[int] = []
+
+    @app.route("/", methods=["GET", "POST"])
+    def view() -> str:
+        get_db().execute(sa.text("SELECT 1"))
+        return "ok"
+
+    pool = get_engine(app).pool
+    with app.task():
+        get_db().execute(sa.text("SELECT 1"))
+        held = pool.checkedout()
+        writers = [
+            threading.Thread(target=lambda: statuses.append(app.test_client().post("/").status_code)) for _ in range(45)
+        ]
+        for thread in writers:
+            thread.start()
+        reader = threading.Thread(target=lambda: statuses.append(app.test_client().get("/").status_code))
+        reader.start()
+        reader.join(timeout=4)
+        assert not reader.is_alive()
+        assert statuses == [200]
+        assert pool.checkedout() == held
+    for thread in writers:
+        thread.join(timeout=30)
+    assert statuses == [200] * 46
+
+
+def test_forked_child_does_not_inherit_the_lock(db_app: CustomFlask) -> None:
+    """The thread that holds it is not there in the child."""
+    with db_app.task():
+        get_db().execute(sa.text("SELECT 1"))
+        assert sqlite.lock_of(get_engine(db_app))._lock.locked()
+        child = os.fork()
+        if child == 0:
+            os._exit(1 if sqlite.lock_of(get_engine(db_app))._lock.locked() else 0)
+        assert os.waitpid(child, 0)[1] == 0
 
 
 def test_mistake_in_sql_is_a_500(db_app: CustomFlask) -> None:

@@ -439,8 +439,10 @@ def test_read_only_task_refuses_writes(db_app: CustomFlask, names: Names) -> Non
     """By the ORM and by SQL, and the connection is as good as new for the next task."""
     with pytest.raises(ReadOnlyTaskError), db_app.task(read_only=True):
         add("a")
-    with pytest.raises(sa.exc.DBAPIError, match=r"read-?only"), db_app.task(read_only=True):
+    with pytest.raises(ReadOnlyTaskError), db_app.task(read_only=True):
         get_db().execute(sa.insert(Item).values(name="a"))
+    with pytest.raises(sa.exc.DBAPIError, match=r"read-?only"), db_app.task(read_only=True):
+        get_db().execute(sa.text("INSERT INTO tests_items (name) VALUES ('a')"))
     with db_app.task():
         add("b")
     assert names() == ["b"]
@@ -462,10 +464,14 @@ def test_savepoint_undoes_its_block_only(db_app: CustomFlask, names: Names) -> N
 
 
 def test_bare_context_only_rolls_back(db_app: CustomFlask, names: Names) -> None:
-    """A bare app context can read and never commits; after_commit in it says what to do."""
+    """A bare app context can read; a write, which would be lost, and after_commit say what to do."""
     with db_app.app_context():
+        assert get_db().scalars(sa.select(Item)).all() == []
         add("lost")
-        get_db().flush()
+        with pytest.raises(NoTaskError, match=r"app\.task\(\)"):
+            get_db().flush()
+        with pytest.raises(NoTaskError, match=r"app\.task\(\)"):
+            get_db().execute(sa.insert(Item).values(name="lost"))
         with pytest.raises(NoTaskError, match=r"app\.task\(\)"):
             after_commit(print)
     with db_app.task():

@@ -252,7 +252,20 @@ def test_json_options(app: CustomFlask) -> None:
     assert app.json.dumps(value, separators=(",", ":")) == '{"b":"1","a":null}'
 
 
-@pytest.mark.parametrize("text", ["NaN", "[Infinity]", "{", "'a'", b"\xff", "", "1180591620717411303424 NaN"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "NaN",
+        "[Infinity]",
+        "{",
+        "'a'",
+        b"\xff",
+        "",
+        "1180591620717411303424 NaN",
+        "[1e400,1180591620717411303424]",
+        '["\\ud800",1180591620717411303424]',
+    ],
+)
 def test_json_that_is_none_is_refused(app: CustomFlask, text: str | bytes) -> None:
     """A ValueError for whatever RFC 8259 does not allow."""
     with pytest.raises(ValueError):  # noqa: PT011 - its text is the decoder's.
