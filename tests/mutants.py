@@ -50,16 +50,16 @@ MUTANTS = [
     Mutant(
         "release before rollback",
         CORE + "tasks/task.py",
-        "        for resource in reversed(list((self._resources or {}).values())):\n            if resource.rollback is not None:",
+        "        for resource in reversed(list((self._resources or {}).values())):\n            if resource.rollback is not None and",
         "        self._release()\n"
-        "        for resource in reversed(list((self._resources or {}).values())):\n            if resource.rollback is not None:",
+        "        for resource in reversed(list((self._resources or {}).values())):\n            if resource.rollback is not None and",
         TASKS,
     ),
     Mutant(
         "the database does not commit last",
         CORE + "tasks/task.py",
-        "key=lambda resource: resource.commits_last",
-        "key=lambda resource: not resource.commits_last",
+        "            for resource in sorted((self._resources or {}).values(), key=lambda resource: resource.commits_last):",
+        "            for resource in sorted((self._resources or {}).values(), key=lambda resource: not resource.commits_last):",
         TASKS,
     ),
     Mutant(
@@ -72,8 +72,8 @@ MUTANTS = [
     Mutant(
         "a failed commit is swallowed",
         CORE + "tasks/requests.py",
-        "            return _answer_failed_commit(app, task, error, args[:-1], process_and_commit)\n",
-        "            return response\n",
+        "                response = _answer_failed_commit(app, task, error, args[:-1], process_and_commit)\n",
+        "                pass\n",
         TASKS,
     ),
     Mutant(
@@ -107,7 +107,7 @@ MUTANTS = [
     Mutant(
         "a failed COMMIT stays open in the pool",
         CORE + "data/sqlite.py",
-        "                if raw.in_transaction:\n                    raw.rollback()\n",
+        "    if connection.in_transaction:\n        connection.rollback()\n",
         "",
         f"{TASKS} {DATA}",
     ),
@@ -156,8 +156,8 @@ MUTANTS = [
     Mutant(
         "callbacks survive their savepoint",
         CORE + "tasks/task.py",
-        "        if rolled_back:\n            drain(self, effects.rollback)",
-        "        if rolled_back and False:\n            drain(self, effects.rollback)",
+        "        if rolled_back:\n            # This task",
+        "        if False:\n            # This task",
         TASKS,
     ),
     Mutant(
@@ -166,6 +166,34 @@ MUTANTS = [
         "        _report(parent, callback, error)\n        return []",
         "        raise",
         TASKS,
+    ),
+    Mutant(
+        "Flask swallows an error and sends the success",
+        CORE + "tasks/requests.py",
+        "            if task is None or not is_swallowed:\n                raise\n",
+        "            raise\n",
+        TASKS,
+    ),
+    Mutant(
+        "a teardown function keeps the core's from running",
+        CORE + "tasks/__init__.py",
+        "        try:\n            do_teardown_appcontext(*args, **kwargs)\n        finally:\n            _release()\n",
+        "        do_teardown_appcontext(*args, **kwargs)\n        _release()\n",
+        TASKS,
+    ),
+    Mutant(
+        "a bare context loses writes in silence",
+        CORE + "data/session.py",
+        '    if task.kind == "bare":\n        raise NoTaskError(',
+        "    if False:\n        raise NoTaskError(",
+        TASKS,
+    ),
+    Mutant(
+        "who waits for the write lock holds a connection",
+        CORE + "data/session.py",
+        '        if self.task.writes and self.write_lock is None and engine.dialect.name == "sqlite":',
+        "        if False:",
+        f"{TASKS} {DATA}",
     ),
     Mutant(
         "every column is shown",
