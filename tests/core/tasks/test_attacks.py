@@ -189,6 +189,17 @@ def test_nested_write_in_a_reader_that_wrote_is_told_at_once(db_app: CustomFlask
     assert raised == [ReadOnlyTaskError if around == "after_rollback" else NestedWriteError]
 
 
+@pytest.mark.backend("sqlite")
+def test_nested_write_in_a_writer_that_only_read(db_app: CustomFlask) -> None:
+    """A task that may write holds the lock from its first query on."""
+    started = time.monotonic()
+    with db_app.task():
+        get_db().scalars(sa.select(Item)).all()
+        with pytest.raises(NestedWriteError), db_app.task():
+            add("inner")
+    assert time.monotonic() - started < 5
+
+
 def test_resource_that_a_prepare_step_opens_takes_part(db_app: CustomFlask, names: Names) -> None:
     """The database that is first touched while another resource prepares is committed too."""
     with db_app.task():
