@@ -1,4 +1,4 @@
-"""Run the README as a newcomer would: its commands word for word, in a fresh copy of the project.
+"""Run the README and the tutorial as a newcomer would: their commands word for word, in a fresh copy of the project.
 
 ::
 
@@ -102,14 +102,14 @@ class Walk:
             self._write(step.text, step.shown)
         elif step.kind == "page":
             self._look_at(step.text)
+        elif "…" in step.text:
+            print("  (left to the reader)")
         elif step.text.endswith("flask run"):
             *before, self.serve_command = step.text.split(" && ")
             if before:
                 self._run(" && ".join(before))
             self.stop()
             self.start()
-        elif "…" in step.text:
-            print("  (left to the reader)")
         else:
             _expect(step, self._run(step.text))
 
@@ -162,6 +162,7 @@ class Walk:
         path = (self.folder / target).resolve()
         if self.folder.resolve() not in path.parents:
             raise Failure(f"The README would write {target}, which is outside of the project.")
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
         # New files are served after a restart.
         self.stop()
@@ -253,7 +254,9 @@ def main() -> int:
     # A shell that runs this in the background has told it to ignore Ctrl-C, and the server would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     action, folder = sys.argv[1], Path(sys.argv[2])
-    steps = list(iter_steps((folder / "README.md").read_text(encoding="utf-8")))
+    # The tutorial goes on where the README ends, in the same folder.
+    pages = [folder / "README.md", folder / "docs" / "tutorial.md"]
+    steps = [step for page in pages for step in iter_steps(page.read_text(encoding="utf-8"))]
     try:
         return {"test": run_tests, "walk": walk}[action](folder, steps)
     except Failure as failure:

@@ -147,7 +147,7 @@ def test_downgrade_and_revision_need_an_owner(app: CustomFlask, shop: Path) -> N
     assert runner.invoke(args=["db", "downgrade"]).exit_code == 2
     unknown = runner.invoke(args=["db", "downgrade", "--of", "nobody"])
     assert unknown.exit_code == 1
-    assert "core, shop" in unknown.output
+    assert "core, shop" in unknown.stderr
     assert runner.invoke(args=["db", "revision", "--of", "shop", "-m", "look"]).exit_code == 0
     [script] = shop.glob("*look.py")
     # The models of shop have no tables here, so those that exist are to be dropped; nobody else's are.

@@ -6,12 +6,13 @@ import json
 import typing as t
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from flask.cli import ScriptInfo
 
 from myapp import create_app
 from myapp.__main__ import main
 from myapp.core.cli.offline import blueprints, config, plugins
+from tests.runners import runner
 
 from .conftest import ZOO
 
@@ -26,7 +27,7 @@ MakeApp: t.TypeAlias = "Callable[..., CustomFlask]"
 
 
 def invoke(group: click.Group, *args: str, app: Callable[[], CustomFlask]) -> Result:
-    return CliRunner().invoke(group, args, obj=ScriptInfo(create_app=app))
+    return runner().invoke(group, args, obj=ScriptInfo(create_app=app))
 
 
 def test_blueprints_list_is_one_document(make_app: MakeApp) -> None:
@@ -110,7 +111,7 @@ def test_python_m_myapp_has_the_same_commands(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "main_probe.py").write_text("import a_package_that_is_not_installed\n", encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
 
-    result = CliRunner().invoke(main, ["--app", str(tmp_path / "main_probe.py"), "blueprints", "list"])
+    result = runner().invoke(main, ["--app", str(tmp_path / "main_probe.py"), "blueprints", "list"])
 
     assert sorted(main.commands) == ["blueprints", "config", "plugins"]
     assert result.exit_code == 2
