@@ -11,9 +11,10 @@ from flask import Blueprint
 from ..config import did_you_mean
 from ..errors import BlueprintError
 from .causes import describe
+from .claims import join, read_claims
 from .report import ModuleReport, Problem, Recorder
 from .versions import find_successor, say_farewell
-from .walk import ATTRIBUTES, Found, attribute, blueprints_of, join
+from .walk import ATTRIBUTES, Found, attribute, blueprints_of
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,7 +34,10 @@ def register_found(app: Flask, recorder: Recorder, found: Sequence[Found]) -> No
         if attribute(one.module, "fallback"):
             recorder.fallbacks.append(one)
             names = tuple(path for path, _ in _paths(one, own))
-            recorder.modules.append(ModuleReport(one.name, one.module.__name__, "active", one.prefix, names))
+            file = _file_of(one.module)
+            recorder.modules.append(
+                ModuleReport(one.name, one.module.__name__, "active", one.prefix, names, file=file, is_fallback=True)
+            )
         else:
             recorder.modules.append(_register(app, one, own, owners, found))
 
@@ -84,7 +88,7 @@ def _paths(one: Found, own: tuple[Blueprint, ...]) -> list[tuple[str, Blueprint]
 
 
 def _report(one: Found, own: tuple[Blueprint, ...], owners: dict[int, Found]) -> ModuleReport:
-    name = one.module.__name__
+    name, file = one.module.__name__, _file_of(one.module)
     paths = tuple(path for path, _ in _paths(one, own))
     # The prefix of a module that leaves it to its blueprints is that of its only one.
     prefix = one.prefix
@@ -95,12 +99,14 @@ def _report(one: Found, own: tuple[Blueprint, ...], owners: dict[int, Found]) ->
     )
     does_something = bool(own) or one.is_package or attribute(one.module, "init_app") is not None
     if does_something:
-        return ModuleReport(one.name, name, "active", prefix, paths)
+        return ModuleReport(one.name, name, "active", prefix, paths, file=file)
     if elsewhere:
         reason = f"Its blueprint is registered by {elsewhere[0]}."
-        return ModuleReport(one.name, name, "ignored", reason=reason)
+        return ModuleReport(one.name, name, "ignored", reason=reason, file=file)
     reason = "It has none of the names that discovery looks for."
-    return ModuleReport(one.name, name, "ignored", reason=reason, problem=_misspelt(one.module))
+    wrong = _misspelt(one.module)
+    claims = () if wrong is None else read_claims(file, one.base, one.name, one.is_package, {})
+    return ModuleReport(one.name, name, "ignored", reason=reason, problem=wrong, file=file, claims=claims)
 
 
 def _owners(found: Sequence[Found]) -> dict[int, Found]:
@@ -135,6 +141,10 @@ def _goes_away(package: Found) -> bool:
 
 def _owner_of(app: Flask, path: str, packages: set[str]) -> str:
     return f"the package {path}" if path in packages else app.blueprints[path].import_name
+
+
+def _file_of(module: ModuleType) -> str:
+    return module.__file__ or ""
 
 
 def _misspelt(module: ModuleType) -> Problem | None:
