@@ -44,7 +44,7 @@ def why(context: click.Context, subject: str, method: str, as_json: bool) -> Non
     slash. Exit 0 fine, 1 problems, 2 the application could not be loaded.
     """
     app, cause = offline.load_app(context, "myapp.discovery")
-    if subject.startswith("/"):
+    if subject.startswith("/") and not _is_source(subject):
         entries = [_explain_path(app, subject, method.upper())]
     else:
         entries = list(_iter_named(app, subject))
@@ -54,6 +54,10 @@ def why(context: click.Context, subject: str, method: str, as_json: bool) -> Non
         for entry in entries:
             _print(entry)
     offline.leave(context, cause, has_problems=any(entry["is_problem"] for entry in entries))
+
+
+def _is_source(subject: str) -> bool:
+    return subject.endswith(".py") and Path(subject).is_file()
 
 
 def _explain_path(app: Flask | None, path: str, method: str) -> Entry:
@@ -99,7 +103,7 @@ def _is_meant(report: ModuleReport | PluginReport, name: str) -> bool:
         return True
     if name in getattr(report, "blueprints", ()):
         return True
-    return bool(report.file) and name.endswith(".py") and Path(name).resolve() == Path(report.file).resolve()
+    return bool(report.file) and _is_source(name) and Path(name).resolve() == Path(report.file).resolve()
 
 
 def _explain_setting(app: Flask | None, key: str) -> Entry:
