@@ -28,6 +28,7 @@ def register_found(app: Flask, recorder: Recorder, found: Sequence[Found]) -> No
     :raises BlueprintError: when one fails: it may be half registered, and Flask cannot unregister.
     """
     owners = _owners(found)
+    packages = frozenset(one.name for one in found if one.is_package)
     for one in found:
         with _attributed_to(one.module):
             own = tuple(blueprint for blueprint in blueprints_of(one.module) if owners[id(blueprint)] is one)
@@ -39,27 +40,31 @@ def register_found(app: Flask, recorder: Recorder, found: Sequence[Found]) -> No
                 ModuleReport(one.name, one.module.__name__, "active", one.prefix, names, file=file, is_fallback=True)
             )
         else:
-            recorder.modules.append(_register(app, one, own, owners, found))
+            recorder.modules.append(_register(app, one, own, owners, found, packages))
 
 
 def register_fallback(app: Flask, one: Found) -> None:
     """Register the blueprints of a module that only wants the rules that nobody has claimed."""
     with _attributed_to(one.module):
         own = blueprints_of(one.module)
-    _register(app, one, own, {}, ())
+    _register(app, one, own, {}, (), frozenset())
 
 
 def _register(
-    app: Flask, one: Found, own: tuple[Blueprint, ...], owners: dict[int, Found], found: Sequence[Found]
+    app: Flask,
+    one: Found,
+    own: tuple[Blueprint, ...],
+    owners: dict[int, Found],
+    found: Sequence[Found],
+    packages: frozenset[str],
 ) -> ModuleReport:
     with _attributed_to(one.module):
         init_app = attribute(one.module, "init_app")
         if init_app is not None:
             init_app(app)
         _add_farewell(app, one, found)
-        packages = {other.name for other in found if other.is_package and other is not one}
         for path, blueprint in _paths(one, own):
-            if path in app.blueprints or path in packages:
+            if path in app.blueprints or (path in packages and path != one.name):
                 raise ValueError(
                     f"The blueprint name {path!r} is taken by {_owner_of(app, path, packages)}. Give one of the two"
                     " another name."
@@ -139,7 +144,7 @@ def _goes_away(package: Found) -> bool:
     return any(attribute(package.module, name) is not None for name in ("deprecated", "sunset"))
 
 
-def _owner_of(app: Flask, path: str, packages: set[str]) -> str:
+def _owner_of(app: Flask, path: str, packages: frozenset[str]) -> str:
     return f"the package {path}" if path in packages else app.blueprints[path].import_name
 
 
