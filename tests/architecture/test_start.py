@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import typing as t
+
+if t.TYPE_CHECKING:
+    from pathlib import Path
 
 PROBE = """
 import gc, json, sys
@@ -23,7 +27,7 @@ print(json.dumps({
 """
 
 
-def test_start_imports_what_it_needs(tmp_path) -> None:
+def test_start_imports_what_it_needs(tmp_path: Path) -> None:
     """With the reference plugin, whose manifest has no ranges: nothing that only some commands use.
 
     The garbage collector has left alone what the import of the core has made, and is on again; what is made later, an

@@ -44,10 +44,16 @@ def why(context: click.Context, subject: str, method: str, as_json: bool) -> Non
     slash. Exit 0 fine, 1 problems, 2 the application could not be loaded.
     """
     app, cause = offline.load_app(context, "myapp.discovery")
-    if subject.startswith("/") and not _is_source(subject):
-        entries = [_explain_path(app, subject, method.upper())]
-    else:
-        entries = list(_iter_named(app, subject))
+    entries: list[Entry] = []
+    try:
+        if subject.startswith("/") and not _is_source(subject):
+            entries.append(_explain_path(app, subject, method.upper()))
+        else:
+            entries.extend(_iter_named(app, subject))
+    except ImportError:
+        # A package that the core itself needs is missing; the cause says which.
+        if not cause:
+            raise
     if as_json:
         click.echo(json.dumps({"schema": 1, "why": entries}, indent=2))
     else:

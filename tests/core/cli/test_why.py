@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import typing as t
 
 import pytest
@@ -11,6 +13,7 @@ from flask.cli import ScriptInfo
 
 from myapp import create_app
 from myapp.core.cli.why import why
+from tests.servers.process import ROOT
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,3 +159,14 @@ def test_settings_that_cannot_be_read() -> None:
 
     assert result.exit_code == 2
     assert "MYAPP_STRICT" in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("arguments", [["why", "/x"], ["why", "nothing"], ["doctor"]], ids=" ".join)
+def test_package_that_the_core_needs_is_missing(arguments: list[str]) -> None:
+    """The cause is the last line, and the exit code is 2."""
+    code = f"import sys\nsys.modules['pydantic'] = None\nfrom myapp.__main__ import main\nmain({arguments!r})"
+
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1].startswith("ModuleNotFoundError: import of pydantic halted")
