@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import peers
 from benchmarks.imports import make_imports
+from benchmarks.start import SIZES, SMOKE_SIZES, Start, iter_starts
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
@@ -186,6 +187,21 @@ def time_import(folder: Path, rounds: Rounds) -> Result:
     return Result(name, statistics.median(peer), statistics.median(ours), min(peer), min(ours), ratio, 4.0)
 
 
+def time_start(start: Start, rounds: Rounds) -> Result:
+    """Compare the whole processes that start the two applications."""
+    # What the first ones compile, and the system reads, belongs to neither.
+    start.peer(), start.ours()
+    times: list[tuple[float, float]] = []
+    for turn in range(min(rounds.number, 9)):
+        order = (start.peer, start.ours) if turn % 2 else (start.ours, start.peer)
+        seconds = {side: side() * 1e6 for side in order}
+        times.append((seconds[start.peer], seconds[start.ours]))
+    peer, ours = ([pair[index] for pair in times] for index in (0, 1))
+    ratio = statistics.median(pair[1] / pair[0] for pair in times)
+    medians = statistics.median(peer), statistics.median(ours)
+    return Result(start.name, *medians, min(peer), min(ours), ratio, start.goal)
+
+
 def time_help(rounds: Rounds) -> Result:
     """Compare ``flask --help`` of the project with that of a Flask app of one file."""
     root = Path(__file__).resolve().parent.parent
@@ -242,6 +258,9 @@ def main() -> None:
         results += [measure(case, rounds) for case in iter_cases(Path(name)) if arguments.only in case.name]
         if arguments.only in "realmon import":
             results.append(time_import(Path(name), rounds))
+        for start in iter_starts(Path(name), SMOKE_SIZES if arguments.smoke else SIZES):
+            if arguments.only in start.name:
+                results.append(time_start(start, rounds))
     if arguments.only in "flask --help":
         results.append(time_help(rounds))
     if arguments.json:

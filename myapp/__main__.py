@@ -6,14 +6,16 @@ import click
 from flask.cli import ScriptInfo, load_dotenv
 from flask.helpers import get_load_dotenv
 
+from .core.cli.doctor import doctor
 from .core.cli.offline import blueprints, config, plugins
+from .core.cli.why import why
 
 
-@click.group(commands=[blueprints, config, plugins])
+@click.group(commands=[blueprints, config, doctor, plugins, why])
 @click.option("-A", "--app", "app_path", envvar="FLASK_APP", default="devapp.py", show_default=True)
 @click.pass_context
 def main(context: click.Context, app_path: str) -> None:
-    """Look at blueprints, plugins and the configuration, also when the application cannot boot."""
+    """Look at blueprints, plugins, paths and the configuration, also when the application cannot boot."""
     context.obj = ScriptInfo(app_import_path=app_path)
 
 

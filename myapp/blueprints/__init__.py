@@ -1,1 +1,1 @@
-"""Drop a module with a ``blueprint`` here, and it is served after a restart: see ``docs/blueprints.md``."""
+"""Drop a module with a ``blueprint`` here, and it is served: see ``docs/blueprints.md``."""

@@ -68,6 +68,7 @@ def create_app(
     :raises PluginError: in strict mode.
     """
     loaded = _load(config, strict=strict)
+    ops.watch_folders(loaded)
     runtime = Runtime()
     wanted = None if plugins is None else tuple(plugins)
     quarantined: dict[str, BlueprintError | PluginError] = {}

@@ -145,6 +145,11 @@ class Loaded:
         return bool(self.others.get("TESTING")) if strict is None else strict
 
     @property
+    def unknown(self) -> tuple[str, ...]:
+        """The ``MYAPP_…`` keys that are no settings: nobody reads them."""
+        return tuple(key for key in self.others if key.startswith("MYAPP_") and not PLUGIN_KEY.match(key))
+
+    @property
     def instance_path(self) -> Path:
         """The absolute folder for what the app writes."""
         return self.root / self.settings.instance_path

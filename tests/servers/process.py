@@ -67,7 +67,7 @@ def serve(command: list[str], log: Path, environ: Mapping[str, str], cwd: Path =
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=cwd, env=full, stdout=output, stderr=subprocess.STDOUT)
     try:
-        yield Server(_wait_for_port(process, log), process, log)
+        yield Server(wait_for_port(process, log), process, log)
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -82,7 +82,11 @@ def command_of(kind: str, app: str) -> list[str]:
     return [part.format(app=app) for part in SERVERS[kind]]
 
 
-def _wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:
+def wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:
+    """Return the port that a server says it listens on.
+
+    :raises AssertionError: when it ends, or says nothing in time.
+    """
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         match = ADDRESS.search(log.read_text(errors="replace"))

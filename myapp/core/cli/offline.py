@@ -26,10 +26,12 @@ if t.TYPE_CHECKING:
 
     Reports: t.TypeAlias = Sequence[ModuleReport] | Sequence[PluginReport]
 
+R = t.TypeVar("R")
+
 OK, PROBLEMS, CANNOT_RUN = 0, 1, 2
 SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|_KEY|KEY$|DSN|CREDENTIAL")
 
-_as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+as_json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 
 
 @click.group()
@@ -48,32 +50,30 @@ def config() -> None:
 
 
 @blueprints.command("list")
-@_as_json
+@as_json_option
 @click.pass_context
 def list_blueprints(context: click.Context, as_json: bool) -> None:
     """List every blueprint module with its state, its URLs and what is wrong with it."""
-    app, cause = _load_app(context, "myapp.discovery")
-    _finish(
-        context, "blueprints", _reports(app, _known_modules, _modules_of), ("name", "state", "rules"), as_json, cause
-    )
+    app, cause = load_app(context, "myapp.discovery")
+    _finish(context, "blueprints", reports_of_modules(app), ("name", "state", "rules"), as_json, cause)
 
 
 @plugins.command("list")
-@_as_json
+@as_json_option
 @click.pass_context
 def list_plugins(context: click.Context, as_json: bool) -> None:
     """List every plugin with its state, its version, where it comes from and what is wrong with it."""
-    app, cause = _load_app(context, "myapp.plugins")
+    app, cause = load_app(context, "myapp.plugins")
     columns = ("name", "state", "version", "mount", "origin")
-    _finish(context, "plugins", _reports(app, _known_plugins, _plugins_of), columns, as_json, cause)
+    _finish(context, "plugins", reports_of_plugins(app), columns, as_json, cause)
 
 
 @config.command("show")
-@_as_json
+@as_json_option
 @click.pass_context
 def show_config(context: click.Context, as_json: bool) -> None:
     """List every setting with its value and the layer that it came from; secrets are hidden."""
-    entries = _entries(_load_config(context))
+    entries = entries_of(_load_config(context))
     if as_json:
         click.echo(json.dumps({"schema": 1, "config": entries}, indent=2))
     else:
@@ -85,21 +85,21 @@ def show_config(context: click.Context, as_json: bool) -> None:
 @click.pass_context
 def explain_config(context: click.Context, key: str) -> None:
     """Say which layer the setting KEY came from."""
-    entries = {entry["key"]: entry for entry in _entries(_load_config(context))}
+    entries = {entry["key"]: entry for entry in entries_of(_load_config(context))}
     if key not in entries:
         raise click.UsageError(
-            f"{key} is not set and is no setting of myapp.{_part('config').did_you_mean(key, list(entries))}"
+            f"{key} is not set and is no setting of myapp.{part('config').did_you_mean(key, list(entries))}"
         )
     entry = entries[key]
     click.echo(f"{key} is {entry['value']} (from {entry['source']}).")
 
 
-def _part(name: str) -> t.Any:
+def part(name: str) -> t.Any:
     """Return a part of the core, imported only now: the docstring of the module says why."""
     return import_module(f"..{name}", __package__)
 
 
-def _load_app(context: click.Context, extension: str) -> tuple[Flask | None, str]:
+def load_app(context: click.Context, extension: str) -> tuple[Flask | None, str]:
     """Return the app, or None and what stopped it, as a text whose last line is the cause."""
     try:
         app = context.ensure_object(ScriptInfo).load_app()
@@ -114,54 +114,58 @@ def _load_app(context: click.Context, extension: str) -> tuple[Flask | None, str
 
 def _describe(error: BaseException) -> str:
     try:
-        return str(_part("discovery").describe(error))
+        return str(part("discovery").describe(error))
     except ImportError:
         # What is missing may be a package that the core itself needs.
         return f"{type(error).__name__}: {error}"
 
 
-def _reports(app: Flask | None, known: Callable[[], Reports], of_app: Callable[[Flask], Reports]) -> Reports:
-    if app is not None:
-        return of_app(app)
+def reports_of_modules(app: Flask | None) -> Sequence[ModuleReport]:
+    """Return what is known of each blueprint module; little without an app."""
+    return part("discovery").get_report(app) if app is not None else _known("blueprint modules", known_modules)
+
+
+def reports_of_plugins(app: Flask | None) -> Sequence[PluginReport]:
+    """Return what is known of each plugin; what its manifest says without an app."""
+    return part("plugins").get_report(app) if app is not None else _known("plugins", known_plugins)
+
+
+def known_modules() -> list[ModuleReport]:
+    """Return the blueprint modules of the settings, none of which is imported."""
+    settings = load_known().settings
+    scan = part("discovery").scan
+    return [report for package in settings.blueprint_packages for report in scan(package, settings.blueprint_prefixes)]
+
+
+def known_plugins() -> Sequence[PluginReport]:
+    """Return the plugins of the settings, none of which is imported."""
+    return t.cast("Sequence[PluginReport]", part("plugins").scan_offline(load_known()))
+
+
+def _known(what: str, find: Callable[[], Sequence[R]]) -> Sequence[R]:
     try:
-        return known()
+        return find()
     except (click.ClickException, ImportError) as error:
         # The settings cannot be read either, or a package is not installed; the cause says the rest.
-        click.echo(f"Nothing can be listed: {error}", err=True)
+        click.echo(f"No {what} can be listed: {error}", err=True)
         return ()
 
 
-def _modules_of(app: Flask) -> Reports:
-    return t.cast("Reports", _part("discovery").get_report(app))
-
-
-def _plugins_of(app: Flask) -> Reports:
-    return t.cast("Reports", _part("plugins").get_report(app))
-
-
-def _known_modules() -> Reports:
-    packages = _load_known().settings.blueprint_packages
-    return [report for package in packages for report in _part("discovery").scan(package)]
-
-
-def _known_plugins() -> Reports:
-    return t.cast("Reports", _part("plugins").scan_offline(_load_known()))
-
-
-def _load_known() -> Loaded:
+def load_known() -> Loaded:
     """Return the configuration without the app's own layer; development, because nothing is served."""
-    return t.cast("Loaded", _part("config").load({"MYAPP_PROFILE": "development"}))
+    return t.cast("Loaded", part("config").load({"MYAPP_PROFILE": "development"}))
 
 
 def _load_config(context: click.Context) -> Loaded:
-    app, cause = _load_app(context, "myapp.config")
+    app, cause = load_app(context, "myapp.config")
     if app is not None:
-        return t.cast("Loaded", _part("config").get_config(app))
+        return t.cast("Loaded", part("config").get_config(app))
     click.echo(f"The application could not be loaded; these are the settings without its own.\n{cause}", err=True)
-    return t.cast("Loaded", _part("config").load())
+    return t.cast("Loaded", part("config").load())
 
 
-def _entries(loaded: Loaded) -> list[dict[str, str]]:
+def entries_of(loaded: Loaded) -> list[dict[str, str]]:
+    """Return every setting with its value, as it may be shown, and the layer that it came from."""
     values = {f"MYAPP_{name.upper()}": value for name, value in loaded.settings} | loaded.others
     return [
         {"key": key, "value": _shown(key, values[key]), "source": loaded.sources.get(key, "the defaults")}
@@ -187,10 +191,15 @@ def _finish(
         _print_table(columns, rows)
         for row in rows:
             _print_note(row)
+    leave(context, cause, has_problems=any(row["problem"] for row in rows))
+
+
+def leave(context: click.Context, cause: str, *, has_problems: bool) -> t.NoReturn:
+    """End the command: 0 fine, 1 problems, 2 the app cannot boot, for ``cause``, which is printed last."""
     if cause:
         click.echo(f"The application could not be loaded:\n{cause}", err=True)
         context.exit(CANNOT_RUN)
-    context.exit(PROBLEMS if any(row["problem"] for row in rows) else OK)
+    context.exit(PROBLEMS if has_problems else OK)
 
 
 def _print_table(columns: tuple[str, ...], rows: Sequence[Mapping[str, t.Any]]) -> None:

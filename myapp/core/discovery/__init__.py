@@ -11,9 +11,10 @@ from types import MappingProxyType
 
 from ..config import did_you_mean
 from .causes import describe
+from .claims import claims_path, join
 from .registration import register_fallback, register_found
 from .report import EXTENSION, ModuleReport, Problem, Recorder, get_recorder, get_report
-from .walk import Found, scan, walk
+from .walk import Found, find_folders, scan, walk
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,9 +24,12 @@ if t.TYPE_CHECKING:
 __all__ = [
     "ModuleReport",
     "Problem",
+    "claims_path",
     "describe",
+    "find_folders",
     "get_report",
     "init_app",
+    "join",
     "register_fallbacks",
     "scan",
 ]

@@ -11,9 +11,10 @@ from flask import Blueprint
 from ..config import did_you_mean
 from ..errors import BlueprintError
 from .causes import describe
+from .claims import join, read_claims
 from .report import ModuleReport, Problem, Recorder
 from .versions import find_successor, say_farewell
-from .walk import ATTRIBUTES, Found, attribute, blueprints_of, join
+from .walk import ATTRIBUTES, Found, attribute, blueprints_of
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,35 +28,43 @@ def register_found(app: Flask, recorder: Recorder, found: Sequence[Found]) -> No
     :raises BlueprintError: when one fails: it may be half registered, and Flask cannot unregister.
     """
     owners = _owners(found)
+    packages = frozenset(one.name for one in found if one.is_package)
     for one in found:
         with _attributed_to(one.module):
             own = tuple(blueprint for blueprint in blueprints_of(one.module) if owners[id(blueprint)] is one)
         if attribute(one.module, "fallback"):
             recorder.fallbacks.append(one)
             names = tuple(path for path, _ in _paths(one, own))
-            recorder.modules.append(ModuleReport(one.name, one.module.__name__, "active", one.prefix, names))
+            file = _file_of(one.module)
+            recorder.modules.append(
+                ModuleReport(one.name, one.module.__name__, "active", one.prefix, names, file=file, is_fallback=True)
+            )
         else:
-            recorder.modules.append(_register(app, one, own, owners, found))
+            recorder.modules.append(_register(app, one, own, owners, found, packages))
 
 
 def register_fallback(app: Flask, one: Found) -> None:
     """Register the blueprints of a module that only wants the rules that nobody has claimed."""
     with _attributed_to(one.module):
         own = blueprints_of(one.module)
-    _register(app, one, own, {}, ())
+    _register(app, one, own, {}, (), frozenset())
 
 
 def _register(
-    app: Flask, one: Found, own: tuple[Blueprint, ...], owners: dict[int, Found], found: Sequence[Found]
+    app: Flask,
+    one: Found,
+    own: tuple[Blueprint, ...],
+    owners: dict[int, Found],
+    found: Sequence[Found],
+    packages: frozenset[str],
 ) -> ModuleReport:
     with _attributed_to(one.module):
         init_app = attribute(one.module, "init_app")
         if init_app is not None:
             init_app(app)
         _add_farewell(app, one, found)
-        packages = {other.name for other in found if other.is_package and other is not one}
         for path, blueprint in _paths(one, own):
-            if path in app.blueprints or path in packages:
+            if path in app.blueprints or (path in packages and path != one.name):
                 raise ValueError(
                     f"The blueprint name {path!r} is taken by {_owner_of(app, path, packages)}. Give one of the two"
                     " another name."
@@ -84,7 +93,7 @@ def _paths(one: Found, own: tuple[Blueprint, ...]) -> list[tuple[str, Blueprint]
 
 
 def _report(one: Found, own: tuple[Blueprint, ...], owners: dict[int, Found]) -> ModuleReport:
-    name = one.module.__name__
+    name, file = one.module.__name__, _file_of(one.module)
     paths = tuple(path for path, _ in _paths(one, own))
     # The prefix of a module that leaves it to its blueprints is that of its only one.
     prefix = one.prefix
@@ -95,12 +104,14 @@ def _report(one: Found, own: tuple[Blueprint, ...], owners: dict[int, Found]) ->
     )
     does_something = bool(own) or one.is_package or attribute(one.module, "init_app") is not None
     if does_something:
-        return ModuleReport(one.name, name, "active", prefix, paths)
+        return ModuleReport(one.name, name, "active", prefix, paths, file=file)
     if elsewhere:
         reason = f"Its blueprint is registered by {elsewhere[0]}."
-        return ModuleReport(one.name, name, "ignored", reason=reason)
+        return ModuleReport(one.name, name, "ignored", reason=reason, file=file)
     reason = "It has none of the names that discovery looks for."
-    return ModuleReport(one.name, name, "ignored", reason=reason, problem=_misspelt(one.module))
+    wrong = _misspelt(one.module)
+    claims = () if wrong is None else read_claims(file, one.base, one.name, one.is_package, {})
+    return ModuleReport(one.name, name, "ignored", reason=reason, problem=wrong, file=file, claims=claims)
 
 
 def _owners(found: Sequence[Found]) -> dict[int, Found]:
@@ -133,8 +144,12 @@ def _goes_away(package: Found) -> bool:
     return any(attribute(package.module, name) is not None for name in ("deprecated", "sunset"))
 
 
-def _owner_of(app: Flask, path: str, packages: set[str]) -> str:
+def _owner_of(app: Flask, path: str, packages: frozenset[str]) -> str:
     return f"the package {path}" if path in packages else app.blueprints[path].import_name
+
+
+def _file_of(module: ModuleType) -> str:
+    return module.__file__ or ""
 
 
 def _misspelt(module: ModuleType) -> Problem | None:

@@ -37,11 +37,14 @@ class ModuleReport:
 
     :param name: the name below its blueprint package, ``api.v1.users``; ``MYAPP_BLUEPRINT_PREFIXES`` uses it.
     :param module: the dotted name that Python imports.
-    :param prefix: the path that the URLs of its blueprints begin with.
+    :param prefix: the path that the URLs of its blueprints begin with, or would begin with.
     :param blueprints: names of the blueprints that were registered for it.
     :param rules: its URL rules as ``GET /demo/add``.
     :param reason: why a module that is no problem serves nothing, as a sentence.
     :param problem: what stopped it, or what its author should look at.
+    :param file: where its source is, if that is known.
+    :param claims: the paths that a module which is not served would serve, as far as its text says.
+    :param is_fallback: whether it gets only the rules that nobody else has claimed.
     """
 
     name: str
@@ -52,6 +55,9 @@ class ModuleReport:
     rules: tuple[str, ...] = ()
     reason: str = ""
     problem: Problem | None = None
+    file: str = ""
+    claims: tuple[str, ...] = ()
+    is_fallback: bool = False
 
 
 @dataclass

@@ -7,16 +7,17 @@ import importlib.util
 import pkgutil
 import sys
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.machinery import PathFinder
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 
 from flask import Blueprint
 from werkzeug.utils import find_modules, import_string
 
 from ..errors import BlueprintError
 from .causes import describe
+from .claims import join, read_claims, read_segment
 from .report import ModuleReport, Problem
 
 if t.TYPE_CHECKING:
@@ -66,12 +67,6 @@ class Found:
         return join(self.base, self.segment or "")
 
 
-def join(base: str, segment: str) -> str:
-    """Return ``base`` with one more segment; ``/`` and nothing add nothing."""
-    stripped = segment.strip("/")
-    return f"{base}/{stripped}" if stripped else base
-
-
 def attribute(module: ModuleType, name: str) -> t.Any:
     """Return one of the :data:`ATTRIBUTES` of ``module``, or None.
 
@@ -112,14 +107,30 @@ def walk(
     """
     if root in quarantined:
         yield broken(root, root, quarantined[root])
-        yield from _unimported(root, "", _search_path(root, None), broken_package(root))
+        yield from _unimported(root, "", "", _search_path(root, None), prefixes, broken_package(root))
         return
     yield from _walk(app, _import(root), "", "", prefixes, quarantined)
 
 
-def scan(root: str) -> Iterator[ModuleReport]:
+def scan(root: str, prefixes: Mapping[str, str] = MappingProxyType({})) -> Iterator[ModuleReport]:
     """Yield the modules below the package ``root`` without importing one, for the time when the app cannot boot."""
-    yield from _unimported(root, "", _search_path(root, None), ModuleReport("", "", "unknown"))
+    yield from _unimported(root, "", "", _search_path(root, None), prefixes, ModuleReport("", "", "unknown"))
+
+
+def find_folders(root: str) -> list[str]:
+    """Return the folders of the package ``root``; nothing is imported, so that it is known even of a broken one."""
+    top, *rest = root.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return []
+    for number in range(len(rest) + 1):
+        if spec is None or spec.submodule_search_locations is None:
+            return []
+        folders = list(spec.submodule_search_locations)
+        if number < len(rest):
+            spec = PathFinder.find_spec(".".join([top, *rest[: number + 1]]), folders)
+    return folders
 
 
 def broken(name: str, module: str, error: Exception) -> ModuleReport:
@@ -163,9 +174,10 @@ def _walk(
         is_package = last in packages
         below = _search_path(module_name, search_path) if is_package else []
         if module_name in quarantined:
-            yield broken(name, module_name, quarantined[module_name])
+            report = _locate(broken(name, module_name, quarantined[module_name]), base, search_path, prefixes)
+            yield report
             if is_package and not _is_imported(module_name):
-                yield from _unimported(module_name, name, below, broken_package(module_name))
+                yield from _unimported(module_name, name, report.prefix, below, prefixes, broken_package(module_name))
                 continue
             if not is_package:
                 continue
@@ -175,9 +187,10 @@ def _walk(
             module = _import(module_name)
             reason = _why_disabled(app, module)
             if reason:
-                yield ModuleReport(name, module_name, "skipped", reason=reason)
+                report = _locate(ModuleReport(name, module_name, "skipped", reason=reason), base, search_path, prefixes)
+                yield report
                 skipped = ModuleReport("", "", "skipped", reason=f"Its package is skipped: {reason}")
-                yield from _unimported(module_name, name, below, skipped)
+                yield from _unimported(module_name, name, report.prefix, below, prefixes, skipped)
                 continue
         found = Found(name, module, is_package, base, _segment(name, module, is_package, prefixes))
         if module_name not in quarantined:
@@ -265,19 +278,32 @@ def _search_path(name: str, parent: list[str] | None) -> list[str]:
     return list(spec.submodule_search_locations or ()) if spec else []
 
 
-def _unimported(module: str, name: str, search_path: list[str], pattern: ModuleReport) -> Iterator[ModuleReport]:
+def _unimported(
+    module: str, name: str, base: str, search_path: list[str], prefixes: Mapping[str, str], pattern: ModuleReport
+) -> Iterator[ModuleReport]:
     """Yield a report for each module below a package, none of which is imported."""
     for last, is_package in _iter_names(search_path):
-        below = ModuleReport(
-            f"{name}.{last}" if name else last,
-            f"{module}.{last}",
-            pattern.state,
-            reason=pattern.reason,
-            problem=pattern.problem,
-        )
+        below = replace(pattern, name=f"{name}.{last}" if name else last, module=f"{module}.{last}")
+        below = _locate(below, base, search_path, prefixes)
         yield below
         if is_package:
-            yield from _unimported(below.module, below.name, _search_path(below.module, search_path), pattern)
+            inner = _search_path(below.module, search_path)
+            yield from _unimported(below.module, below.name, below.prefix, inner, prefixes, pattern)
+
+
+def _locate(report: ModuleReport, base: str, search_path: Iterable[str], prefixes: Mapping[str, str]) -> ModuleReport:
+    """Return the report of a module that is not served with its file, and with the paths that it would serve."""
+    spec = PathFinder.find_spec(report.module, list(search_path))
+    if spec is None or spec.origin is None:
+        return report
+    is_package = spec.submodule_search_locations is not None
+    segment = read_segment(spec.origin, report.name, is_package, prefixes)
+    return replace(
+        report,
+        file=spec.origin,
+        prefix=join(base, segment or ""),
+        claims=read_claims(spec.origin, base, report.name, is_package, prefixes),
+    )
 
 
 def _folders_without_init(module: str, name: str, search_path: list[str]) -> Iterator[ModuleReport]:

@@ -1,20 +1,32 @@
-"""Operations: probes outside of Flask, and what ``flask run`` says at its start."""
+"""Operations: probes outside of Flask, explanations, and what ``flask run`` says and does at its start."""
 
 from __future__ import annotations
 
 import typing as t
 
-from . import banner, health
+from . import banner, explain, health
+from .doctor import Finding, iter_findings
+from .explain import PathReport, Unserved, explain_path
+from .health import check_health
+from .watch import watch_folders
 
 if t.TYPE_CHECKING:
     from flask import Flask
 
-__all__ = ["check_health", "init_app"]
-
-check_health = health.check_health
+__all__ = [
+    "Finding",
+    "PathReport",
+    "Unserved",
+    "check_health",
+    "explain_path",
+    "init_app",
+    "iter_findings",
+    "watch_folders",
+]
 
 
 def init_app(app: Flask) -> None:
-    """Answer ``/livez`` and ``/readyz`` before Flask does, and print the banner under ``flask run``."""
+    """Answer ``/livez`` and ``/readyz`` before Flask does, explain a 404, and print the banner under ``flask run``."""
+    explain.init_app(app)
     health.wrap(app)
     banner.show(app)

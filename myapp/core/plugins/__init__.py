@@ -9,12 +9,22 @@ if t.TYPE_CHECKING:
     from .context import PluginContext as PluginContext
     from .hookspecs import hookimpl as hookimpl
     from .lifecycle import init_app as init_app
+    from .lifecycle import iter_unknown_names as iter_unknown_names
     from .lifecycle import scan_offline as scan_offline
     from .lifecycle import start as start
     from .report import PluginReport as PluginReport
     from .report import get_report as get_report
 
-__all__ = ["PluginContext", "PluginReport", "get_report", "hookimpl", "init_app", "scan_offline", "start"]
+__all__ = [
+    "PluginContext",
+    "PluginReport",
+    "get_report",
+    "hookimpl",
+    "init_app",
+    "iter_unknown_names",
+    "scan_offline",
+    "start",
+]
 
 #: Which module gives which name. Resolved at first use (PEP 562): ``import myapp`` installs the finder of this
 #: package, and must not import Flask and SQLAlchemy for it.
@@ -24,6 +34,7 @@ _MODULES = {
     "get_report": "report",
     "hookimpl": "hookspecs",
     "init_app": "lifecycle",
+    "iter_unknown_names": "lifecycle",
     "scan_offline": "lifecycle",
     "start": "lifecycle",
 }

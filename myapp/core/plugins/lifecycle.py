@@ -9,17 +9,18 @@ from importlib import import_module
 
 from ..config import did_you_mean, get_config
 from ..discovery import get_report as get_module_report
+from ..discovery import join
 from ..errors import PluginError
 from .build import attributed, build, file_of
 from .finder import install_finder
 from .hooks import HookManager
 from .manifest import problem
-from .plan import RESERVED, Plan, Policy, make_plan
+from .plan import RESERVED, Plan, Policy, make_plan, report_unserved
 from .report import EXTENSION, PluginReport, PluginState, get_state
-from .scan import Candidate, from_argument, scan
+from .scan import from_argument, scan
 
 if t.TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from flask import Flask
 
@@ -48,15 +49,15 @@ def init_app(
         finder.add_folder(folder)
     state = app.extensions[EXTENSION] = PluginState(HookManager())
     candidates = scan(loaded.plugin_dirs)
+    state.is_discovered = wanted is None
     if wanted is not None:
         candidates = [from_argument(one, rank, candidates) for rank, one in enumerate(wanted)]
     plan = make_plan(candidates, _policy(app, loaded, wanted, quarantined or {}))
     if loaded.is_strict:
         _raise_for_rejected(plan)
-    build(app, state, plan.order, app.config.get("MYAPP_BLUEPRINT_PREFIXES") or {})
-    _seal(state, plan)
-    if wanted is None:
-        _warn_about_unknown(loaded, candidates)
+    prefixes: dict[str, str] = app.config.get("MYAPP_BLUEPRINT_PREFIXES") or {}
+    build(app, state, plan.order, prefixes)
+    _seal(state, plan, prefixes)
 
 
 def start(app: Flask) -> None:
@@ -68,6 +69,8 @@ def start(app: Flask) -> None:
     :raises PluginError: in strict mode.
     """
     state = get_state(app)
+    for _, summary in iter_unknown_names(app):
+        logger.warning(summary)
     for report in state.reports:
         if report.problem is not None:
             logger.error("The plugin %s is not served (%s): %s", report.name, report.state, report.problem.summary)
@@ -87,19 +90,25 @@ def start(app: Flask) -> None:
             )
 
 
+def iter_unknown_names(app: Flask) -> Iterator[tuple[str, str]]:
+    """Yield each setting that names a plugin that there is not, with a sentence about it."""
+    state, settings = get_state(app), get_config(app).settings
+    if not state.is_discovered:
+        return
+    known = [report.name for report in state.reports]
+    for key, names in (
+        ("MYAPP_PLUGINS", settings.plugins or ()),
+        ("MYAPP_PLUGINS_DISABLED", settings.plugins_disabled),
+    ):
+        for name in names:
+            if name.replace("-", "_") not in known:
+                yield key, f"{key} names {name}, which is no plugin.{did_you_mean(name, known)}"
+
+
 def scan_offline(loaded: Loaded) -> tuple[PluginReport, ...]:
     """Return what can be said of the plugins without importing one, for the time when the app cannot boot."""
     plan = make_plan(scan(loaded.plugin_dirs), _operators_policy(loaded, RESERVED))
-    found = [
-        PluginReport(
-            candidate.name,
-            candidate.version,
-            "unknown",
-            candidate.origin,
-            mount=candidate.mount,
-        )
-        for candidate in plan.order
-    ]
+    found = [report_unserved(candidate, "unknown") for candidate in plan.order]
     return (*found, *plan.rejected)
 
 
@@ -136,23 +145,23 @@ def _raise_for_rejected(plan: Plan) -> None:
             raise PluginError(report.name, report.problem.code, report.problem.summary)
 
 
-def _seal(state: PluginState, plan: Plan) -> None:
-    origins = {candidate.name: candidate.origin for candidate in plan.order}
+def _seal(state: PluginState, plan: Plan, prefixes: Mapping[str, str]) -> None:
+    candidates = {candidate.name: candidate for candidate in plan.order}
     active = [
         PluginReport(
-            plugin.name, plugin.version, "active", origins[plugin.name], module=plugin.module, mount=plugin.mount
+            plugin.name,
+            plugin.version,
+            "active",
+            candidates[plugin.name].origin,
+            module=plugin.module,
+            mount=plugin.mount,
+            file=file_of(target) or "",
         )
-        for plugin, _ in state.active
+        for plugin, target in state.active
     ]
-    state.reports = (*active, *plan.rejected)
-
-
-def _warn_about_unknown(loaded: Loaded, candidates: list[Candidate]) -> None:
-    known = [candidate.name for candidate in candidates]
-    for key, names in (
-        ("MYAPP_PLUGINS", loaded.settings.plugins or ()),
-        ("MYAPP_PLUGINS_DISABLED", loaded.settings.plugins_disabled),
-    ):
-        for name in names:
-            if name.replace("-", "_") not in known:
-                logger.warning("%s names %s, which is no plugin.%s", key, name, did_you_mean(name, known))
+    # Where the operator has put the others.
+    rejected = [
+        replace(report, mount=join("", prefixes[report.name])) if report.name in prefixes else report
+        for report in plan.rejected
+    ]
+    state.reports = (*active, *rejected)

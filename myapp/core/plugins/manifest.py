@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
 import typing as t
-
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import InvalidVersion, Version
 
 from ..config import did_you_mean
 from ..discovery import Problem, describe
@@ -18,6 +16,8 @@ if t.TYPE_CHECKING:
     from pathlib import Path
 
 VARIABLE = "__plugin__"
+#: A version that needs no parser to be one.
+PLAIN_VERSION = re.compile(r"[0-9]+(\.[0-9]+)*")
 
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "name": str,
@@ -77,16 +77,30 @@ def check_manifest(manifest: t.Any) -> None:
     for key, rule in manifest.get("config", {}).items():
         if not isinstance(rule, dict) or rule.get("type", "str") not in TYPES:
             raise ManifestError(f"the type of the setting {key!r} is not one of {', '.join(TYPES)}.")
+    version = manifest.get("version", "0")
+    ranges = [one for one in (manifest.get("app", ""), *manifest.get("requires", {}).values()) if one != ""]
+    if not ranges and PLAIN_VERSION.fullmatch(version):
+        return
+    # Only here and where a range is checked: most manifests have none, and every start would pay for the import.
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+    from packaging.version import InvalidVersion, Version
+
     try:
-        Version(manifest.get("version", "0"))
-        for ranges in (manifest.get("app", ""), *manifest.get("requires", {}).values()):
-            SpecifierSet(ranges)
+        Version(version)
+        for one in ranges:
+            SpecifierSet(one)
     except (InvalidVersion, InvalidSpecifier, TypeError) as error:
         raise ManifestError(f"{error}.") from error
 
 
 def is_in_range(version: str, ranges: str) -> bool:
     """Whether ``version`` is in ``ranges`` (as ``>=1,<2``); pre-releases count."""
+    if not ranges:
+        return True
+    # As above.
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import Version
+
     return SpecifierSet(ranges).contains(Version(version), prereleases=True)
 
 

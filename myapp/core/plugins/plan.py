@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import re
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .manifest import is_in_range, problem
 from .report import STATES, PluginReport
@@ -14,6 +14,7 @@ if t.TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from ..discovery import Problem
+    from .report import State
     from .scan import Candidate
 
 NAME = re.compile(r"[a-z][a-z0-9_]{1,39}")
@@ -92,9 +93,7 @@ def make_plan(candidates: Sequence[Candidate], policy: Policy) -> Plan:
     for candidate in sorted(candidates, key=lambda candidate: (candidate.rank, candidate.name)):
         reason = _why_disabled(candidate, policy)
         if reason:
-            draft.rejected.append(
-                PluginReport(candidate.name, candidate.version, "disabled", candidate.origin, reason=reason)
-            )
+            draft.rejected.append(replace(report_unserved(candidate, "disabled"), reason=reason))
             continue
         wrong = _wrong_by_itself(candidate, policy, taken)
         if wrong is not None:
@@ -107,8 +106,15 @@ def make_plan(candidates: Sequence[Candidate], policy: Policy) -> Plan:
 
 
 def report_rejected(candidate: Candidate, wrong: Problem) -> PluginReport:
-    """Return the report of a plugin that is not built."""
-    return PluginReport(candidate.name, candidate.version, STATES[wrong.code], candidate.origin, problem=wrong)
+    """Return the report of a plugin that is not built because something is wrong with it."""
+    return replace(report_unserved(candidate, STATES[wrong.code]), problem=wrong)
+
+
+def report_unserved(candidate: Candidate, state: State) -> PluginReport:
+    """Return the report of a plugin of which nothing is served."""
+    return PluginReport(
+        candidate.name, candidate.version, state, candidate.origin, mount=candidate.mount, file=candidate.file
+    )
 
 
 def _why_disabled(candidate: Candidate, policy: Policy) -> str:

@@ -81,8 +81,9 @@ class PluginReport:
 
     :param origin: where it was found: a distribution, a folder, the argument of ``create_app``.
     :param module: the dotted name that it is imported under; empty when it was not.
-    :param mount: the path before its URLs; empty for the root and for a plugin that is not served.
+    :param mount: the path before its URLs, or before those that it would have; empty for the root.
     :param reason: why a plugin that is no problem serves nothing, as a sentence.
+    :param file: where its source is, if that is known before the import.
     """
 
     name: str
@@ -93,6 +94,7 @@ class PluginReport:
     mount: str = ""
     reason: str = ""
     problem: Problem | None = None
+    file: str = ""
 
 
 @dataclass
@@ -100,6 +102,8 @@ class PluginState:
     """What the plugin part keeps on an app."""
 
     hooks: HookManager
+    #: Whether the plugins were looked for, and not passed to ``create_app``.
+    is_discovered: bool = True
     #: What was registered, in the order of the plan, which is the order of hook calls.
     active: list[tuple[PluginContext, t.Any]] = field(default_factory=list)
     reports: tuple[PluginReport, ...] = ()

@@ -54,6 +54,13 @@ class Candidate:
         """The path before its URLs that it asks for; empty for the root."""
         return "/" + path if (path := str(self.manifest.get("mount", self.name)).strip("/")) else ""
 
+    @property
+    def file(self) -> str:
+        """Its source: the file, or that of its package; empty when it is not known before the import."""
+        if self.location is None:
+            return ""
+        return str(self.location if self.location.suffix == ".py" else self.location / "__init__.py")
+
 
 def scan(folders: Sequence[Path]) -> list[Candidate]:
     """Return the candidates of all installed distributions and of ``folders``, in order of rank and name."""

@@ -6,6 +6,7 @@ import html
 import logging
 import re
 import typing as t
+from dataclasses import dataclass
 
 from flask import current_app, render_template, request
 from jinja2 import TemplateError
@@ -18,6 +19,8 @@ from ..tasks import find_task
 from .results import add_headers
 
 if t.TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flask import Flask, Response
     from werkzeug.wrappers import Response as BaseResponse
 
@@ -26,6 +29,14 @@ logger = logging.getLogger("myapp.web")
 MEDIA_TYPE = "application/problem+json"
 #: What SQLite and PostgreSQL say of a table or a column that is not there.
 NO_SUCH = re.compile(r"no such (table|column)|Undefined(Table|Column)")
+
+
+@dataclass
+class WebState:
+    """What the answers of one app share: what upper parts attach."""
+
+    #: The members that a 404 of debug mode has on top, for a path that no rule matches.
+    explain_miss: Callable[[str], dict[str, t.Any]] | None = None
 
 
 def init_app(app: Flask) -> None:
@@ -40,6 +51,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(exc.ProgrammingError, _outage)
     app.register_error_handler(SchemaError, _old_schema)
     app.extensions["myapp.answer"] = answer
+    app.extensions["myapp.web"] = WebState()
     app.extensions["myapp.tasks"].last_resort = lambda: _respond(InternalServerError())
 
 
@@ -75,6 +87,10 @@ def problem_of(error: HTTPException) -> dict[str, t.Any]:
         problem["errors"] = error.errors
     if isinstance(error, ApiException):
         problem |= {key: value for key, value in error.extra.items() if key not in problem}
+    # Never outside of debug mode: it names files, and what is off. A 404 that a view raises is the view's business.
+    if current_app.debug and status == 404 and request.routing_exception is error:
+        explain_miss = current_app.extensions["myapp.web"].explain_miss
+        problem |= {} if explain_miss is None else explain_miss(request.path)
     return problem
 
 

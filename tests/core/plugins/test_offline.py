@@ -113,7 +113,7 @@ def test_python_m_myapp_has_the_same_commands(tmp_path: Path, monkeypatch: pytes
 
     result = runner().invoke(main, ["--app", str(tmp_path / "main_probe.py"), "blueprints", "list"])
 
-    assert sorted(main.commands) == ["blueprints", "config", "plugins"]
+    assert sorted(main.commands) == ["blueprints", "config", "doctor", "plugins", "why"]
     assert result.exit_code == 2
     last = result.stderr.splitlines()[-1]
     assert last == "ModuleNotFoundError: No module named 'a_package_that_is_not_installed'"

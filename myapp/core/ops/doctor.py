@@ -1,0 +1,113 @@
+"""Everything that is wrong with an app, for ``flask doctor``."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from .. import data, discovery, plugins
+from ..config import MINIMUM_SECRET_BYTES, get_config
+from .explain import VARIABLE, owner_of
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flask import Flask
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong.
+
+    :param id: stable, for programs: the area and the code, as in ``plugin.import-failed``; ``docs/plugins.md`` and
+        ``docs/blueprints.md`` list the codes.
+    :param subject: what it is wrong with: a module, a plugin, a rule, a setting.
+    :param summary: what is wrong, as a sentence.
+    :param hint: the next step.
+    """
+
+    id: str
+    subject: str
+    summary: str
+    hint: str
+
+
+def iter_findings(app: Flask) -> Iterator[Finding]:
+    """Look at everything, and yield what is wrong with it. Nothing is written."""
+    yield from _iter_settings(app)
+    for module in discovery.get_report(app):
+        if module.problem is not None:
+            problem = module.problem
+            yield Finding(f"blueprint.{problem.code}", module.module, problem.summary, problem.hint)
+    for plugin in plugins.get_report(app):
+        if plugin.problem is not None:
+            problem = plugin.problem
+            yield Finding(f"plugin.{problem.code}", plugin.name, problem.summary, problem.hint)
+    yield from _iter_rules_twice(app)
+    yield from _iter_database(app)
+    yield from _iter_instance(get_config(app).instance_path)
+
+
+def _iter_settings(app: Flask) -> Iterator[Finding]:
+    loaded = get_config(app)
+    for warning in loaded.warnings:
+        hint = "Rename it or take it away; docs/configuration.md lists the settings."
+        yield Finding("setting.unknown", warning.partition(" ")[0], warning, hint)
+    for key, summary in plugins.iter_unknown_names(app):
+        yield Finding("setting.unknown-plugin", key, summary, "`flask plugins list` shows the plugins that there are.")
+    remedy = "Make one with: python -c 'import secrets; print(secrets.token_hex())'"
+    secret = app.secret_key
+    if not secret:
+        yield Finding("secret-key.missing", "SECRET_KEY", "There is no secret key: sessions cannot be signed.", remedy)
+    elif len(secret) < MINIMUM_SECRET_BYTES:
+        summary = f"The secret key is shorter than {MINIMUM_SECRET_BYTES} bytes."
+        yield Finding("secret-key.short", "SECRET_KEY", summary, remedy)
+
+
+def _iter_rules_twice(app: Flask) -> Iterator[Finding]:
+    """Yield each rule of one owner that another has registered before: it is never reached."""
+    fallbacks = {name for report in discovery.get_report(app) if report.is_fallback for name in report.blueprints}
+    first: dict[tuple[str, str], str] = {}
+    for rule in app.url_map.iter_rules():
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            # The names of variables make no difference to matching.
+            key = (method, VARIABLE.sub(lambda variable: f"<{variable[0][1:-1].rpartition(':')[0]}>", rule.rule))
+            winner = first.setdefault(key, rule.endpoint)
+            if winner == rule.endpoint or rule.endpoint.rpartition(".")[0] in fallbacks:
+                continue
+            one, other = owner_of(app, winner), owner_of(app, rule.endpoint)
+            if one != other:
+                summary = f"{one} ({winner}) and {other} ({rule.endpoint}) both have this rule; the first one answers."
+                hint = "Change one of the two paths; MYAPP_BLUEPRINT_PREFIXES moves a whole blueprint or plugin."
+                yield Finding("rule.twice", f"{method} {rule.rule}", summary[:1].upper() + summary[1:], hint)
+
+
+def _iter_database(app: Flask) -> Iterator[Finding]:
+    try:
+        positions = data.positions(app)
+    except (SQLAlchemyError, OSError) as error:
+        outage = data.find_outage(app, error)
+        summary = "The database cannot be reached."
+        hint = discovery.describe(error) if outage is None else outage.remedy
+        yield Finding("database.unreachable", "MYAPP_DATABASE_URL", summary, hint)
+        return
+    # Development and tests upgrade at the first use.
+    if data.upgrades_by_itself(app):
+        return
+    for position in positions:
+        if not position.is_current:
+            summary = f"The tables of {position.owner} are at {position.current or 'nothing'}, not {position.newest}."
+            yield Finding("database.behind", position.owner, summary, "Run: flask db upgrade")
+
+
+def _iter_instance(folder: Path) -> Iterator[Finding]:
+    # What does not exist yet is made at first use, where its nearest folder allows that.
+    nearest = next((path for path in (folder, *folder.parents) if path.exists()), folder)
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        summary = f"The instance folder {folder} cannot be written: {nearest} does not allow it."
+        hint = "Let the user of this process write there, or set MYAPP_INSTANCE_PATH."
+        yield Finding("instance.not-writable", "MYAPP_INSTANCE_PATH", summary, hint)
