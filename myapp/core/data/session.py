@@ -29,6 +29,7 @@ class TaskSession(Session):
         super().__init__(bind=bind, expire_on_commit=False, execution_options=options)
         self.task = task
         self.is_ended = False
+        self.has_connection = False
         self.has_written = False
         #: The callbacks that belong to each open SAVEPOINT, and the ones that were rolled back.
         self.savepoints: dict[SessionTransaction, Effects] = {}
@@ -155,7 +156,7 @@ def _warn_of_writing_stream(session: TaskSession) -> None:
 
 
 def _bind_listeners() -> None:
-    """Tie callbacks to savepoints, those of a plain ``get_db().begin_nested()`` included, and notice writes."""
+    """Tie callbacks to savepoints, those of a plain ``get_db().begin_nested()`` included, notice queries and writes."""
 
     @event.listens_for(TaskSession, "after_transaction_create")
     def create(session: TaskSession, transaction: SessionTransaction) -> None:
@@ -175,6 +176,10 @@ def _bind_listeners() -> None:
         if effects is not None:
             session.task.pop_effects(effects, rolled_back=transaction in session.rolled_back)
         session.rolled_back.discard(transaction)
+
+    @event.listens_for(TaskSession, "after_begin")
+    def begin(session: TaskSession, _transaction: SessionTransaction, _connection: sa.Connection) -> None:
+        session.has_connection = True
 
     @event.listens_for(TaskSession, "before_flush")
     def flush(session: TaskSession, _context: t.Any, _instances: t.Any) -> None:
