@@ -38,6 +38,12 @@ class Check:
 def check_health(app: Flask) -> list[Check]:
     """Look at every dependency; each check says in a word what is wrong, and nothing that is secret."""
     started = time.perf_counter()
+    # Development upgrades by itself at the first use; what is left to do then is not a reason to be unready.
+    if data.upgrades_by_itself(app):
+        try:
+            data.ensure_schema(app)
+        except (SQLAlchemyError, OSError):
+            logger.exception("The tables could not be upgraded.")
     try:
         behind = [position.owner for position in data.positions(app) if not position.is_current]
     except (SQLAlchemyError, OSError) as error:
@@ -65,12 +71,6 @@ def wrap(app: Flask) -> None:
 
 
 def _readiness(app: Flask) -> tuple[bool, dict[str, t.Any]]:
-    # Development upgrades by itself at the first use; what is left to do then is not a reason to be unready.
-    if data.upgrades_by_itself(app):
-        try:
-            data.ensure_schema(app)
-        except (SQLAlchemyError, OSError):
-            logger.exception("The tables could not be upgraded.")
     checks = check_health(app)
     is_ready = all(check.is_ok for check in checks)
     return is_ready, {
