@@ -81,7 +81,10 @@ class StrictJSONProvider(JSONProvider):
             if not LONG_NUMBER.search(s if isinstance(s, str) else s.decode()):
                 return orjson.loads(s)
             kwargs["parse_constant"] = _refuse_constant
-        return json.loads(s, **kwargs)
+        try:
+            return json.loads(s, **kwargs)
+        except RecursionError:
+            raise ValueError("The JSON is nested too deeply.") from None
 
     def response(self, *args: t.Any, **kwargs: t.Any) -> Response:
         """Return an ``application/json`` response with what :func:`flask.jsonify` takes."""
