@@ -10,7 +10,7 @@ from flask import has_app_context
 from sqlalchemy.orm import Mapped, mapped_column
 
 from myapp import Model, get_db
-from myapp.core.data import get_engine
+from myapp.core.data import ensure_schema, get_engine
 from myapp.core.tasks.task import current
 
 if t.TYPE_CHECKING:
@@ -51,6 +51,8 @@ def make_db_app(make_app: Callable[..., CustomFlask]) -> Callable[..., CustomFla
         # Answers instead of exceptions: what a client sees is what these tests are about.
         # No blueprints: the tests serve "/" themselves.
         app = make_app(config={"PROPAGATE_EXCEPTIONS": False, "MYAPP_BLUEPRINT_PACKAGES": (), **config})
+        # The core's tables too, so that a test sees its own statements and nobody else's locks.
+        ensure_schema(app)
         Item.metadata.create_all(get_engine(app))
         return app
 

@@ -75,7 +75,9 @@ def test_each_owner_has_its_own_version_table(app: CustomFlask, shop: Path) -> N
     """init-db upgrades all owners and is fine twice."""
     runner = app.test_cli_runner()
     first = runner.invoke(args=["init-db"])
-    assert first.output == "The tables of shop are at 0001 (were at nothing).\n"
+    assert first.output == (
+        "The tables of core are at core_0001 (were at nothing).\nThe tables of shop are at 0001 (were at nothing).\n"
+    )
     assert {"shop_parents", "shop_children", "alembic_version_shop"} <= tables(app)
     assert runner.invoke(args=["init-db"]).output == "The tables are up to date.\n"
     assert [(p.owner, p.current, p.newest) for p in data.positions(app)][-1] == ("shop", "0001", "0001")
