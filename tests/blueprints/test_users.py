@@ -208,6 +208,7 @@ def test_bodies_that_are_no_json(
     answer = client.patch(f"{USERS}/2", headers=admin, data=data, content_type=content_type)
     assert answer.status_code == status
     assert status == 200 or answer.mimetype == "application/problem+json"
+    assert answer.headers.get("Accept-Patch") == ("application/json" if status == 415 else None)
 
 
 def test_list_is_oneself_or_everybody(client: FlaskClient, ann: Headers, admin: Headers) -> None:

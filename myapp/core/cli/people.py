@@ -125,8 +125,12 @@ def revoke(token_id: int) -> None:
 
 
 def _ask_for_password() -> str:
-    password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
-    return password
+    try:
+        return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        raise click.UsageError("No password was given. Where nobody can be asked: --password-stdin.") from None
 
 
 def _read_password() -> str:

@@ -8,6 +8,7 @@ import pydantic
 import sqlalchemy as sa
 from flask import Blueprint, Response, request, url_for
 from pydantic import AfterValidator
+from werkzeug.exceptions import BadRequest
 
 from myapp import ApiException, ApiResult, User, ValidationError, get_db, scopes
 from myapp.core import access
@@ -144,11 +145,16 @@ def _read_body(model: type[B]) -> B:
     """Return the JSON body as ``model``.
 
     :raises ValidationError: with every failure; what was sent is not repeated.
-    :raises UnsupportedMediaType: when it is not JSON.
+    :raises ApiException: 415 for another type, 400 for what cannot be read.
     """
     request.max_content_length = MAXIMUM_BODY
+    if not request.is_json:
+        accepts = "Accept-Patch" if request.method == "PATCH" else "Accept-Post"
+        raise ApiException("Send JSON: Content-Type: application/json.", 415, headers={accepts: "application/json"})
     try:
         return model.model_validate(request.get_json())
+    except BadRequest:
+        raise ApiException(f"The body is not JSON that can be read, or longer than {MAXIMUM_BODY:,} bytes.") from None
     except pydantic.ValidationError as error:
         entries = error.errors(include_input=False, include_url=False, include_context=False)
         raise ValidationError(
