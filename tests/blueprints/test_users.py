@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
+from argon2 import PasswordHasher
 
-from myapp.core.access import authenticate
+from myapp.core.access import Passwords, authenticate
+from myapp.core.config import get_config
 from myapp.testing import bearer
 
 if t.TYPE_CHECKING:
@@ -263,6 +267,32 @@ def test_two_threads_make_the_same_user_once(app: CustomFlask, admin: Headers) -
             assert sorted(pool.map(create, addresses)) == [201, 409]
     everybody = app.test_client().get(USERS, headers=admin).json["items"]
     assert len(everybody) == 2 + 5
+
+
+class LookingHasher(PasswordHasher):
+    """argon2 itself, which also takes the write lock for a moment: an error when somebody holds it."""
+
+    def __init__(self, app: CustomFlask) -> None:
+        super().__init__(time_cost=1, memory_cost=1024, parallelism=1)
+        self.path = get_config(app).database_url.removeprefix("sqlite:///")
+        self.looked = 0
+
+    def hash(self, *args: t.Any, **more: t.Any) -> str:
+        with closing(sqlite3.connect(self.path, isolation_level=None, timeout=0)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            self.looked += 1
+        return super().hash(*args, **more)
+
+
+def test_nobody_waits_for_a_hash(client: FlaskClient, app: CustomFlask, ann: Headers, admin: Headers) -> None:
+    """SQLite's only write lock is free while a password is hashed, whoever makes or changes a user."""
+    hasher = LookingHasher(app)
+    app.extensions["myapp.access"] = Passwords(hasher)
+    created = client.post(USERS, headers=admin, json={"address": "cid@example.com", "password": PASSWORD})
+    assert created.status_code == 201
+    for headers in (ann, admin):
+        assert client.patch(f"{USERS}/1", headers=headers, json={"password": PASSWORD}).status_code == 200
+    assert hasher.looked == 3
 
 
 def test_other_methods(client: FlaskClient, admin: Headers) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import typing as t
 
-from sqlalchemy.orm.util import identity_key
-
 from ..data import RESOURCE, Model, get_db
 from ..tasks import get_task, open_task
 
@@ -35,9 +33,7 @@ def look_up(query: sa.Select[M]) -> M | None:
 def adopt(found: M) -> M:
     """Return ``found`` as an object of the current task's session, without a query: what is assigned is written."""
     db = get_db()
-    # The session's own object first: it may have changes that are not written yet.
-    known = t.cast("M | None", db.identity_map.get(identity_key(instance=found)))
-    return db.merge(found, load=False) if known is None else known
+    return found if found in db else db.merge(found, load=False)
 
 
 def _is_in_use(session: TaskSession) -> bool:
