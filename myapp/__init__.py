@@ -13,6 +13,10 @@ from importlib import import_module
 from .core.plugins.finder import install_finder
 
 if t.TYPE_CHECKING:
+    from .core.access import User as User
+    from .core.access import get_user as get_user
+    from .core.access import public as public
+    from .core.access import scopes as scopes
     from .core.app import CustomFlask as CustomFlask
     from .core.app import create_app as create_app
     from .core.data import Model as Model
@@ -38,13 +42,17 @@ _PARTS = {
     "CustomFlask": "app",
     "Model": "data",
     "PluginContext": "plugins",
+    "User": "access",
     "ValidationError": "errors",
     "after_commit": "tasks",
     "after_rollback": "tasks",
     "create_app": "app",
     "get_db": "data",
     "get_resource": "tasks",
+    "get_user": "access",
     "hookimpl": "plugins",
+    "public": "access",
+    "scopes": "access",
     "task": "tasks",
     "tasked": "tasks",
     "untasked": "tasks",
@@ -56,13 +64,17 @@ __all__ = [
     "CustomFlask",
     "Model",
     "PluginContext",
+    "User",
     "ValidationError",
     "after_commit",
     "after_rollback",
     "create_app",
     "get_db",
     "get_resource",
+    "get_user",
     "hookimpl",
+    "public",
+    "scopes",
     "task",
     "tasked",
     "untasked",

@@ -1,6 +1,6 @@
-"""The test kit, a pytest plugin: apps, clients and the effects of tasks.
+"""The test kit, a pytest plugin: apps, clients, the effects of tasks, and people with tokens.
 
-Installing myapp makes the fixtures available; nothing has to be imported but :func:`capture_effects`.
+Installing myapp makes the fixtures available; only :func:`capture_effects` and :func:`bearer` have to be imported.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import click.testing
 import pytest
 from flask.testing import FlaskCliRunner
 
+from .core.access import create_user, find_user, issue_token
 from .core.app import CustomFlask, create_app
 from .core.runtime import get_runtime
 from .core.tasks import Captured, capturing
@@ -92,3 +93,15 @@ def capture_effects(*, run: bool = False) -> Iterator[Captured]:
         yield captured
     finally:
         capturing.reset(token)
+
+
+def bearer(app: CustomFlask, address: str, *scopes: str) -> dict[str, str]:
+    """Return the headers of a request with a new token: ``client.get("/", headers=bearer(app, "ann@example.com"))``.
+
+    :param address: whose token; the user is made when there is none, with the password ``a password for tests``.
+    :param scopes: what the token may be used for.
+    """
+    with app.task():
+        user = find_user(address) or create_user(address, "a password for tests")
+        text, _ = issue_token(user, scopes, label="tests")
+    return {"Authorization": f"Bearer {text}"}

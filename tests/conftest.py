@@ -12,7 +12,7 @@ from flask import has_app_context
 from sqlalchemy.orm import Mapped, mapped_column
 
 from myapp import Model, get_db
-from myapp.core.data import get_engine
+from myapp.core.data import ensure_schema, get_engine
 from myapp.core.tasks.task import current
 from tests import databases
 
@@ -86,6 +86,8 @@ def make_db_app(
         app = make_app(
             config={"PROPAGATE_EXCEPTIONS": False, "MYAPP_BLUEPRINT_PACKAGES": (), **database_config(), **config}
         )
+        # The core's tables too, so that a test sees its own statements and nobody else's locks.
+        ensure_schema(app)
         Item.metadata.create_all(get_engine(app))
         return app
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 CORE = "myapp/core/"
-TASKS, DATA, WEB = "tests/core/tasks", "tests/core/data", "tests/core/web"
+TASKS, DATA, WEB, ACCESS = "tests/core/tasks", "tests/core/data", "tests/core/web", "tests/core/access"
 
 
 class Mutant(t.NamedTuple):
@@ -201,6 +201,69 @@ MUTANTS = [
         "        for name in self.__public__:",
         "        for name in (*self.__public__, *sa.inspect(type(self)).columns.keys()):",
         DATA,
+    ),
+    Mutant(
+        "an absent password is not verified",
+        CORE + "access/passwords.py",
+        "        dummy = self._dummy\n",
+        "        dummy = self._dummy\n        if hashed is None:\n            return False\n",
+        ACCESS,
+    ),
+    Mutant(
+        "hashes at once without a limit",
+        CORE + "access/passwords.py",
+        "        with self._slots:\n            try:",
+        "        if True:\n            try:",
+        ACCESS,
+    ),
+    Mutant(
+        "a revoked token is good",
+        CORE + "access/models.py",
+        "return self.revoked is None and ",
+        "return ",
+        ACCESS,
+    ),
+    Mutant(
+        "a disabled user's token is good",
+        CORE + "access/models.py",
+        " and self.user.active\n",
+        "\n",
+        ACCESS,
+    ),
+    Mutant(
+        "who asks waits for the write lock",
+        CORE + "access/lookup.py",
+        "if not task.writes or ",
+        "if True or ",
+        ACCESS,
+    ),
+    Mutant(
+        "the user of a write is not the session's",
+        CORE + "access/principal.py",
+        "return Principal(adopt(token.user), ",
+        "return Principal(token.user, ",
+        ACCESS,
+    ),
+    Mutant(
+        "a request inside of a request inherits the user",
+        CORE + "access/principal.py",
+        '        if one.kind == "request":\n            return one\n',
+        '        if one.kind == "request" and (one.parent is None):\n            return one\n',
+        ACCESS,
+    ),
+    Mutant(
+        "one of several scopes is enough",
+        CORE + "access/principal.py",
+        "if not principal.scopes.issuperset(names):",
+        "if names and not principal.scopes.intersection(names):",
+        ACCESS,
+    ),
+    Mutant(
+        "everybody sees everybody",
+        "myapp/blueprints/api/v1/users.py",
+        "        return asking\n    access.require([WRITE])\n",
+        "        return asking\n",
+        "tests/blueprints/test_users.py",
     ),
     Mutant(
         "dataclasses bypass to_json",

@@ -7,7 +7,7 @@ import typing as t
 from flask import Flask
 from werkzeug.wrappers import Response as BaseResponse
 
-from . import cli, config, data, discovery, ops, tasks, web
+from . import access, cli, config, data, discovery, ops, tasks, web
 from . import plugins as plugin_part
 from .errors import BlueprintError, PluginError
 from .runtime import Runtime
@@ -99,6 +99,7 @@ def _build(
     tasks.init_app(app)
     web.init_app(app)
     data.init_app(app)
+    access.init_app(app)
     discovery.init_app(app, quarantined)
     plugin_part.init_app(app, wanted, quarantined)
     discovery.register_fallbacks(app)

@@ -1,4 +1,4 @@
-"""The commands of the core: ``flask init-db``, ``flask db …``."""
+"""The commands of the core: ``flask init-db``, ``flask db …``, ``flask users …``, ``flask tokens …``."""
 
 from __future__ import annotations
 
@@ -17,3 +17,6 @@ def init_app(app: Flask) -> None:
     schema = import_module(".schema", __name__)
     app.cli.add_command(schema.init_db)
     app.cli.add_command(schema.db)
+    people = import_module(".people", __name__)
+    app.cli.add_command(people.users)
+    app.cli.add_command(people.tokens)

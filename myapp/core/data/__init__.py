@@ -20,16 +20,19 @@ from .migrations import (
 from .model import Model
 from .outages import Outage, find_outage
 from .registry import get_metadata
-from .session import TaskSession, get_db
+from .session import RESOURCE, TaskSession, get_db
+from .types import UTCDateTime
 
 if t.TYPE_CHECKING:
     from flask import Flask
 
 __all__ = [
+    "RESOURCE",
     "Model",
     "Outage",
     "Position",
     "TaskSession",
+    "UTCDateTime",
     "downgrade",
     "ensure_schema",
     "find_outage",

@@ -32,6 +32,7 @@ class TaskSession(Session):
         super().__init__(bind=bind, expire_on_commit=False, execution_options=options)
         self.task = task
         self.is_ended = False
+        self.has_connection = False
         self.has_written = False
         self.was_rolled_back = False
         #: SQLite's, which is taken before the connection: who waits for it keeps none from others.
@@ -237,7 +238,7 @@ def _warn_of_writing_stream(session: TaskSession) -> None:
 
 
 def _bind_listeners() -> None:
-    """Tie callbacks to savepoints, those of a plain ``get_db().begin_nested()`` included, and notice writes."""
+    """Tie callbacks to savepoints, those of a plain ``get_db().begin_nested()`` included, notice queries and writes."""
 
     @event.listens_for(TaskSession, "after_transaction_create")
     def create(session: TaskSession, transaction: SessionTransaction) -> None:
@@ -259,6 +260,10 @@ def _bind_listeners() -> None:
         if effects is not None:
             session.task.pop_effects(effects, rolled_back=transaction in session.rolled_back)
         session.rolled_back.discard(transaction)
+
+    @event.listens_for(TaskSession, "after_begin")
+    def begin(session: TaskSession, _transaction: SessionTransaction, _connection: sa.Connection) -> None:
+        session.has_connection = True
 
     @event.listens_for(TaskSession, "before_flush")
     def flush(session: TaskSession, _context: t.Any, _instances: t.Any) -> None:

@@ -51,6 +51,7 @@ def _wrap_wsgi_app(app: Flask) -> None:
         writes = environ["REQUEST_METHOD"] not in SAFE_METHODS
         request_id = _trusted_request_id(app, environ) if "HTTP_X_REQUEST_ID" in environ else None
         task = Task(app, "request", (context,), current.get(), writes=writes, id=request_id)
+        task.environ = environ
         token = current.set(task)
         try:
             return inner(environ, start_response)

@@ -21,6 +21,7 @@ if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from _typeshed.wsgi import WSGIEnvironment
     from blinker import NamedSignal
     from flask import Flask, Response
     from flask.ctx import AppContext
@@ -97,6 +98,7 @@ class Task:
         "_resources",
         "app",
         "contexts",
+        "environ",
         "error",
         "failed_commits",
         "is_answering_error",
@@ -105,6 +107,7 @@ class Task:
         "is_read_only",
         "kind",
         "parent",
+        "principal",
         "response",
         "writes",
     )
@@ -133,6 +136,10 @@ class Task:
         self.is_answering_error = False
         self.failed_commits = 0
         self.error: BaseException | None = None
+        #: What the request of a request task brought; its callbacks and its streamed body find it there.
+        self.environ: WSGIEnvironment | None = None
+        #: Who asks, as the access part has found out; None until somebody wants to know.
+        self.principal: t.Any = None
         self._id = id
         self._is_open = True
         self._is_reopened = False

@@ -252,6 +252,10 @@ def test_json_options(app: CustomFlask) -> None:
     assert app.json.dumps(value, separators=(",", ":")) == '{"b":"1","a":null}'
 
 
+#: With a number that orjson would not read exactly; nested too deeply for any decoder that recurses.
+DEEP = "[" * 100_000 + "1180591620717411303424"
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -264,6 +268,7 @@ def test_json_options(app: CustomFlask) -> None:
         "1180591620717411303424 NaN",
         "[1e400,1180591620717411303424]",
         '["\\ud800",1180591620717411303424]',
+        pytest.param(DEEP, id="deep"),
     ],
 )
 def test_json_that_is_none_is_refused(app: CustomFlask, text: str | bytes) -> None:

@@ -1,0 +1,1 @@
+"""The API, in versions: each package below is one."""
