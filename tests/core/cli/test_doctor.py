@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import typing as t
 
-from click.testing import CliRunner, Result
+from click.testing import Result
 from flask import Blueprint
 from flask.cli import ScriptInfo
 
 from myapp.core.cli.doctor import doctor
+from tests.runners import runner
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +21,7 @@ MakeApp: t.TypeAlias = "Callable[..., CustomFlask]"
 
 
 def invoke(*args: str, app: Callable[[], CustomFlask]) -> Result:
-    return CliRunner().invoke(doctor, args, obj=ScriptInfo(create_app=app))
+    return runner().invoke(doctor, args, obj=ScriptInfo(create_app=app))
 
 
 def findings(app: Callable[[], CustomFlask]) -> set[tuple[str, str]]:

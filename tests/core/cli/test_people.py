@@ -8,6 +8,7 @@ import typing as t
 import pytest
 
 from myapp.core.access import authenticate
+from tests.runners import IS_OLD_CLICK
 
 if t.TYPE_CHECKING:
     from click.testing import Result
@@ -46,8 +47,13 @@ def test_create_with_a_prompt(app: CustomFlask, run: Run) -> None:
     assert PASSWORD not in result.output
     with app.task():
         assert authenticate(ANN, PASSWORD) is not None
+
+
+@pytest.mark.skipif(IS_OLD_CLICK, reason="The runner of click 8.1 goes on giving empty lines when its input has ended.")
+def test_create_with_two_passwords(run: Run) -> None:
+    """They differ, and nobody is there to be asked again."""
     differing = run("users", "create", "bob@example.com", input=f"{PASSWORD}\nanother one\n")
-    assert (differing.exit_code, "--password-stdin" in differing.output) == (2, True)
+    assert (differing.exit_code, "--password-stdin" in differing.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "", "\nmore lines\n"])
@@ -71,7 +77,7 @@ def test_create_refuses(run: Run, ann: str, address: str, password: str, code: i
     """Exit 2 for what cannot be used, 1 for what contradicts what is there; nothing is made."""
     result = run("users", "create", address, "--password-stdin", input=password)
     assert result.exit_code == code
-    assert says in result.output
+    assert says in result.stderr
     assert "Traceback" not in result.output
     assert len(json.loads(run("users", "list", "--json").stdout)["users"]) == 1
 
@@ -94,7 +100,7 @@ def test_list_and_disable(run: Run, app: CustomFlask) -> None:
     assert "user disabled" in run("tokens", "list").output
     assert "is refused" in run("tokens", "create", "--user", ANN).stderr
     unknown = run("users", "disable", "bob@example.com")
-    assert (unknown.exit_code, "flask users list" in unknown.output) == (1, True)
+    assert (unknown.exit_code, "flask users list" in unknown.stderr) == (1, True)
 
 
 def test_token_is_shown_once(run: Run, ann: str, app: CustomFlask) -> None:
@@ -124,7 +130,7 @@ def test_revoke(run: Run, ann: str, app: CustomFlask) -> None:
     assert "already" in run("tokens", "revoke", "1").output
     assert "revoked" in run("tokens", "list").output
     unknown = run("tokens", "revoke", "7")
-    assert (unknown.exit_code, "flask tokens list" in unknown.output) == (1, True)
+    assert (unknown.exit_code, "flask tokens list" in unknown.stderr) == (1, True)
 
 
 @pytest.mark.parametrize(

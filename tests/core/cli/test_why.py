@@ -8,11 +8,12 @@ import sys
 import typing as t
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from flask.cli import ScriptInfo
 
 from myapp import create_app
 from myapp.core.cli.why import why
+from tests.runners import runner
 from tests.servers.process import ROOT
 
 if t.TYPE_CHECKING:
@@ -24,7 +25,7 @@ MakeApp: t.TypeAlias = "Callable[..., CustomFlask]"
 
 
 def invoke(*args: str, app: Callable[[], CustomFlask]) -> Result:
-    return CliRunner().invoke(why, args, obj=ScriptInfo(create_app=app))
+    return runner().invoke(why, args, obj=ScriptInfo(create_app=app))
 
 
 def fail() -> CustomFlask:

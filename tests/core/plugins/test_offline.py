@@ -102,7 +102,7 @@ def test_config_says_where_a_value_came_from_and_hides_secrets(make_app: MakeApp
     entries = {entry["key"]: entry["value"] for entry in json.loads(shown.stdout)["config"]}
     assert entries["SECRET_KEY"] == entries["MYAPP_PLUGIN_SHOP__API_KEY"] == "***"
     assert "hidden" not in shown.output
-    assert "Did you mean MYAPP_PROFILE?" in misspelt.output
+    assert "Did you mean MYAPP_PROFILE?" in misspelt.stderr
     assert misspelt.exit_code == 2
 
 
