@@ -12,6 +12,8 @@ import threading
 import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -22,6 +24,7 @@ from benchmarks import start
 from myapp import get_db
 from myapp.core.access import Passwords, Token, authenticate, create_user
 from myapp.core.cli.why import why
+from myapp.testing import bearer
 from tests.conftest import Item
 from tests.runners import runner
 from tests.servers.dropin import HOOK, MODULE, run_debug
@@ -29,7 +32,6 @@ from tests.servers.process import ROOT
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from myapp import CustomFlask
 
@@ -218,6 +220,54 @@ def test_4_a_404_of_debug_mode_explains_itself(
         code, text = ask(subject)
         assert code == 1
         assert [word for word in words if word not in text] == []
+
+
+@pytest.fixture
+def household(make_app: t.Any, database_config: Callable[[], dict[str, str]], tmp_path: Path) -> CustomFlask:
+    """Return an app with realmon and the sample's meter, on each kind of database."""
+    app: CustomFlask = make_app("realmon", config={"PROPAGATE_EXCEPTIONS": False, **database_config()})
+    import_sample(app, tmp_path / "sample.csv")
+    return app
+
+
+def import_sample(app: CustomFlask, sample: Path) -> None:
+    """Import the sample, as docs/realmon.md shows it."""
+    runner = app.test_cli_runner()
+    sample.write_text(runner.invoke(args=["realmon", "sample"]).stdout, encoding="utf-8")
+    where = ["--meter", "Household", "--building", "Home", "--timezone", "Europe/Berlin"]
+    imported = runner.invoke(args=["realmon", "import", str(sample), *where])
+    assert imported.exit_code == 0, imported.output
+
+
+def test_5_a_batch_is_kept_whole_or_not_at_all(household: CustomFlask) -> None:
+    """One bad value of 1,000: a 422 that points at it; corrected, two clients post it at once: each reading once."""
+    headers = bearer(household, ANN, "readings:write")
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
+    readings = [{"start": (begin + timedelta(hours=hour)).isoformat(), "value": "1.25"} for hour in range(1000)]
+    together = threading.Barrier(2)
+
+    def post(entries: list[dict[str, str]]) -> t.Any:
+        path = "/realmon/api/v1/meters/Household/readings"
+        return household.test_client().post(path, json={"readings": entries}, headers=headers)
+
+    def post_at_once(_number: int) -> t.Any:
+        together.wait(timeout=30)
+        return post(readings)
+
+    def count() -> int:
+        months = household.test_client().get("/realmon/api/v1/reports/monthly?meter=Household").json["months"]
+        return sum(month["readings"] for month in months)
+
+    refused = post([*readings[:417], {**readings[417], "value": "1,25"}, *readings[418:]])
+    assert (refused.status_code, refused.mimetype) == (422, "application/problem+json")
+    assert [error["pointer"] for error in refused.json["errors"]] == ["/readings/417/value"]
+    assert count() == 8760
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(post_at_once, range(2)))
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert sorted(answer.json["new"] for answer in answers) == [0, 1000]
+    assert count() == 8760 + 1000
 
 
 def test_6_the_start_is_measured(tmp_path: Path) -> None:
