@@ -25,13 +25,16 @@ from myapp import get_db
 from myapp.core.access import Passwords, Token, authenticate, create_user
 from myapp.core.cli.why import why
 from myapp.testing import bearer
+from tests.browsers import open_page
 from tests.conftest import Item
 from tests.runners import runner
 from tests.servers.dropin import HOOK, MODULE, run_debug
-from tests.servers.process import ROOT
+from tests.servers.process import ROOT, command_of, serve
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
+
+    from playwright.sync_api import Browser
 
     from myapp import CustomFlask
 
@@ -268,6 +271,42 @@ def test_5_a_batch_is_kept_whole_or_not_at_all(household: CustomFlask) -> None:
     assert [answer.status_code for answer in answers] == [201, 201]
     assert sorted(answer.json["new"] for answer in answers) == [0, 1000]
     assert count() == 8760 + 1000
+
+
+#: What is written beyond the edges of its picture.
+CUT_OFF = """
+() => [...document.querySelectorAll("svg text")].filter(node => {
+    const text = node.getBoundingClientRect(), picture = node.ownerSVGElement.getBoundingClientRect();
+    return text.left < picture.left || text.right > picture.right || text.bottom > picture.bottom;
+}).map(node => node.textContent)
+"""
+
+
+@pytest.mark.live
+def test_5_the_chart_in_a_browser(chromium: Browser, make_app: t.Any, tmp_path: Path) -> None:
+    """Bars with month and kWh in their titles; no error, no violation of a strict policy; fits 400 and 1,200 px."""
+    instance = {"MYAPP_INSTANCE_PATH": str(tmp_path / "instance")}
+    import_sample(make_app("realmon", config=instance), tmp_path / "sample.csv")
+    environ = {**instance, "MYAPP_PROFILE": "development"}
+    with serve(command_of("werkzeug", "devapp.py"), tmp_path / "server.log", environ) as server:
+        url = f"http://127.0.0.1:{server.port}/realmon/"
+        report = json.loads(server.ask("GET", "/realmon/api/v1/reports/monthly?meter=Household").body)
+        expected = [f"{month['month']}: {month['kwh']} kWh" for month in report["months"]]
+        colours = set()
+        for width, scheme in ((400, "light"), (1200, "light"), (1200, "dark")):
+            with open_page(chromium, url, width=width, scheme=scheme) as page:
+                page.screenshot(path=tmp_path / f"realmon-{width}-{scheme}.png")
+                bars = page.locator("svg[role=img] rect")
+                assert bars.locator("title").all_text_contents() == expected
+                assert all(bar.bounding_box()["height"] > 10 for bar in bars.all())
+                assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+                # The height of what is written, in pixels of the window.
+                smallest = "Math.min(...nodes.map(node => node.getBoundingClientRect().height))"
+                assert page.locator("svg text").evaluate_all(f"nodes => {smallest}") >= 11
+                assert page.evaluate(CUT_OFF) == []
+                colours.add(bars.first.evaluate("node => getComputedStyle(node).fill"))
+        assert len(expected) == 12
+        assert len(colours) == 2, colours
 
 
 def test_6_the_start_is_measured(tmp_path: Path) -> None:
