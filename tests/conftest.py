@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from myapp import Model, get_db
 from myapp.core.data import ensure_schema, get_engine
 from myapp.core.tasks.task import current
-from tests import databases
+from tests import browsers, databases
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,6 +36,10 @@ class Item(Model):
     parent_id: Mapped[int | None] = mapped_column(
         sa.ForeignKey("tests_items.id", deferrable=True, initially="DEFERRED")
     )
+
+
+#: A browser, for the tests that ask for one.
+chromium = browsers.chromium
 
 
 @pytest.fixture(autouse=True)

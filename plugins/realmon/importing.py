@@ -1,4 +1,4 @@
-"""Stores the readings of a file: all of them, or nothing."""
+"""Stores the readings of a file or of a request: all of them, or nothing."""
 
 from __future__ import annotations
 
@@ -55,18 +55,38 @@ def store(readings: Readings, target: Target, *, skips_bad: bool = False) -> Imp
     :raises RefusedError: and the caller's task rolls back.
     """
     meter = get_meter(target)
+    known = check(meter, readings)
+    if readings.bad.count and not skips_bad:
+        raise RefusedError("nothing of it was kept, because of its bad lines")
+    if not readings.values:
+        raise RefusedError("it has no reading that can be used")
+    return insert(meter, readings, known)
+
+
+def check(meter: Meter, readings: Readings) -> dict[int, str]:
+    """Return what the meter has of the readings already, and turn those that it cannot have into bad lines.
+
+    Whoever stores readings of the same meter meanwhile waits until this transaction has ended, and sees its readings.
+
+    :raises RefusedError: when they are at another pace than the meter's.
+    """
+    # PostgreSQL locks the meter's row. On SQLite, a task that writes is alone since its first query.
+    get_db().refresh(meter, ["interval_seconds"], with_for_update=True)
     first = get_db().scalar(sa.select(sa.func.min(Reading.start)).where(Reading.meter_id == meter.id))
     _check_intervals(readings, meter, first)
     known = {} if first is None else _stored(meter, readings.values)
     for start, value in known.items():
         if readings.values[start] != value:
             readings.drop(
-                start, f"the value {readings.values[start]} contradicts the stored {value} of {utc_text(start)}"
+                start,
+                f"the value {readings.values[start]} contradicts the stored {value} of {utc_text(start)}",
+                "value",
             )
-    if readings.bad.count and not skips_bad:
-        raise RefusedError("nothing of it was kept, because of its bad lines")
-    if not readings.values:
-        raise RefusedError("it has no reading that can be used")
+    return known
+
+
+def insert(meter: Meter, readings: Readings, known: dict[int, str]) -> Imported:
+    """Insert the readings that are not ``known``, as :func:`check` has returned it."""
     new = {start: value for start, value in readings.values.items() if start not in known} if known else readings.values
     _insert(meter, new)
     return Imported(len(new), len(readings.values) - len(new), readings.repeated, readings.bad.count)
@@ -113,10 +133,10 @@ def _check_intervals(readings: Readings, meter: Meter, first: int | None) -> Non
     if found is not None and found.is_certain and found.interval != interval:
         raise RefusedError(
             f"its readings are {NAMES[found.interval]}, and those of the meter {meter.name!r} are {NAMES[interval]};"
-            " give another --meter"
+            " give another meter"
         )
     for start in find_misplaced(readings.values, interval, first):
-        readings.drop(start, f"{utc_text(start)} lies between two {NAMES[interval]} readings")
+        readings.drop(start, f"{utc_text(start)} lies between two {NAMES[interval]} readings", "start")
     meter.interval_seconds = interval
 
 

@@ -49,25 +49,33 @@ class LineError(ValueError):
     """One line cannot be used; the message says why."""
 
 
+class Reason(t.NamedTuple):
+    """Why a line cannot be used."""
+
+    text: str
+    #: The column that is to blame, where it is one alone.
+    column: str | None = None
+
+
 @dataclass
 class BadLines:
     """What is wrong with which line; every line is counted, the first ones are kept."""
 
-    reasons: dict[int, str] = field(default_factory=dict)
+    reasons: dict[int, Reason] = field(default_factory=dict)
     #: How many reasons are kept: a film is not a file of readings in any of its lines.
     kept: int = 1000
     count: int = 0
 
-    def add(self, line: int, reason: str) -> None:
+    def add(self, line: int, reason: str, column: str | None = None) -> None:
         """Note that ``line`` cannot be used."""
         self.count += 1
         if len(self.reasons) < self.kept:
-            self.reasons[line] = reason
+            self.reasons[line] = Reason(reason, column)
 
     def listing(self, most: int = 20) -> str:
         """Return the first ``most`` lines with their reasons, and how many there are besides."""
         shown = sorted(self.reasons.items())[:most]
-        lines = [f"  line {number}: {reason}" for number, reason in shown]
+        lines = [f"  line {number}: {reason.text}" for number, reason in shown]
         if self.count > len(shown):
             lines.append(f"  … and {self.count - len(shown):,} more")
         return "\n".join(lines)
@@ -95,9 +103,9 @@ class Readings:
         else:
             self.bad.add(line, f"the value {value} contradicts line {self.lines[start]}, where it is {known}")
 
-    def drop(self, start: int, reason: str) -> None:
-        """Turn a reading into a bad line."""
-        self.bad.add(self.lines.pop(start), reason)
+    def drop(self, start: int, reason: str, column: str) -> None:
+        """Turn a reading into a bad line, because of what it has in ``column``."""
+        self.bad.add(self.lines.pop(start), reason, column)
         del self.values[start]
 
 

@@ -1,4 +1,4 @@
-"""The page ``/realmon/``: a table of months for each meter."""
+"""The page ``/realmon/``: a chart and a table of months for each meter."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from flask import Blueprint, render_template, request
 
 from myapp import get_db
 
+from .chart import draw
 from .models import Building, Meter
 from .reports import Month, monthly
 
-blueprint = Blueprint("realmon", __name__, template_folder="templates")
-#: Each table is made from all readings of its meter, so a page has few of them.
+blueprint = Blueprint("realmon", __name__, template_folder="templates", static_folder="static")
+#: Each chart and table is made from all readings of its meter, so a page has few of them.
 METERS_PER_PAGE = 5
 
 
@@ -26,7 +27,8 @@ def index() -> str:
     page = min(max(1, request.args.get("page", 1, type=int)), pages)
     query = sa.select(Meter).join(Meter.building).order_by(Building.name, Meter.name)
     meters = db.scalars(query.limit(METERS_PER_PAGE).offset((page - 1) * METERS_PER_PAGE)).all()
-    tables = [(meter, _rows(monthly(meter))) for meter in meters]
+    shown = [(meter, monthly(meter)) for meter in meters]
+    tables = [(meter, draw(months), _rows(months)) for meter, months in shown]
     return render_template("realmon/index.html", tables=tables, page=page, pages=pages)
 
 

@@ -12,6 +12,8 @@ import threading
 import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -22,14 +24,17 @@ from benchmarks import start
 from myapp import get_db
 from myapp.core.access import Passwords, Token, authenticate, create_user
 from myapp.core.cli.why import why
+from myapp.testing import bearer
+from tests.browsers import open_page
 from tests.conftest import Item
 from tests.runners import runner
 from tests.servers.dropin import HOOK, MODULE, run_debug
-from tests.servers.process import ROOT
+from tests.servers.process import ROOT, command_of, serve
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+    from playwright.sync_api import Browser
 
     from myapp import CustomFlask
 
@@ -218,6 +223,90 @@ def test_4_a_404_of_debug_mode_explains_itself(
         code, text = ask(subject)
         assert code == 1
         assert [word for word in words if word not in text] == []
+
+
+@pytest.fixture
+def household(make_app: t.Any, database_config: Callable[[], dict[str, str]], tmp_path: Path) -> CustomFlask:
+    """Return an app with realmon and the sample's meter, on each kind of database."""
+    app: CustomFlask = make_app("realmon", config={"PROPAGATE_EXCEPTIONS": False, **database_config()})
+    import_sample(app, tmp_path / "sample.csv")
+    return app
+
+
+def import_sample(app: CustomFlask, sample: Path) -> None:
+    """Import the sample, as docs/realmon.md shows it."""
+    runner = app.test_cli_runner()
+    sample.write_text(runner.invoke(args=["realmon", "sample"]).stdout, encoding="utf-8")
+    where = ["--meter", "Household", "--building", "Home", "--timezone", "Europe/Berlin"]
+    imported = runner.invoke(args=["realmon", "import", str(sample), *where])
+    assert imported.exit_code == 0, imported.output
+
+
+def test_5_a_batch_is_kept_whole_or_not_at_all(household: CustomFlask) -> None:
+    """One bad value of 1,000: a 422 that points at it; corrected, two clients post it at once: each reading once."""
+    headers = bearer(household, ANN, "readings:write")
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
+    readings = [{"start": (begin + timedelta(hours=hour)).isoformat(), "value": "1.25"} for hour in range(1000)]
+    together = threading.Barrier(2)
+
+    def post(entries: list[dict[str, str]]) -> t.Any:
+        path = "/realmon/api/v1/meters/Household/readings"
+        return household.test_client().post(path, json={"readings": entries}, headers=headers)
+
+    def post_at_once(_number: int) -> t.Any:
+        together.wait(timeout=30)
+        return post(readings)
+
+    def count() -> int:
+        months = household.test_client().get("/realmon/api/v1/reports/monthly?meter=Household").json["months"]
+        return sum(month["readings"] for month in months)
+
+    refused = post([*readings[:417], {**readings[417], "value": "1,25"}, *readings[418:]])
+    assert (refused.status_code, refused.mimetype) == (422, "application/problem+json")
+    assert [error["pointer"] for error in refused.json["errors"]] == ["/readings/417/value"]
+    assert count() == 8760
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(post_at_once, range(2)))
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert sorted(answer.json["new"] for answer in answers) == [0, 1000]
+    assert count() == 8760 + 1000
+
+
+#: What is written beyond the edges of its picture.
+CUT_OFF = """
+() => [...document.querySelectorAll("svg text")].filter(node => {
+    const text = node.getBoundingClientRect(), picture = node.ownerSVGElement.getBoundingClientRect();
+    return text.left < picture.left || text.right > picture.right || text.bottom > picture.bottom;
+}).map(node => node.textContent)
+"""
+
+
+@pytest.mark.live
+def test_5_the_chart_in_a_browser(chromium: Browser, make_app: t.Any, tmp_path: Path) -> None:
+    """Bars with month and kWh in their titles; no error, no violation of a strict policy; fits 400 and 1,200 px."""
+    instance = {"MYAPP_INSTANCE_PATH": str(tmp_path / "instance")}
+    import_sample(make_app("realmon", config=instance), tmp_path / "sample.csv")
+    environ = {**instance, "MYAPP_PROFILE": "development"}
+    with serve(command_of("werkzeug", "devapp.py"), tmp_path / "server.log", environ) as server:
+        url = f"http://127.0.0.1:{server.port}/realmon/"
+        report = json.loads(server.ask("GET", "/realmon/api/v1/reports/monthly?meter=Household").body)
+        expected = [f"{month['month']}: {month['kwh']} kWh" for month in report["months"]]
+        colours = set()
+        for width, scheme in ((400, "light"), (1200, "light"), (1200, "dark")):
+            with open_page(chromium, url, width=width, scheme=scheme) as page:
+                page.screenshot(path=tmp_path / f"realmon-{width}-{scheme}.png")
+                bars = page.locator("svg[role=img] rect")
+                assert bars.locator("title").all_text_contents() == expected
+                assert all(bar.bounding_box()["height"] > 10 for bar in bars.all())
+                assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+                # The height of what is written, in pixels of the window.
+                smallest = "Math.min(...nodes.map(node => node.getBoundingClientRect().height))"
+                assert page.locator("svg text").evaluate_all(f"nodes => {smallest}") >= 11
+                assert page.evaluate(CUT_OFF) == []
+                colours.add(bars.first.evaluate("node => getComputedStyle(node).fill"))
+        assert len(expected) == 12
+        assert len(colours) == 2, colours
 
 
 def test_6_the_start_is_measured(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``/realmon/api/v1``: reports, for everybody."""
+"""``/realmon/api/v1``: reports, for everybody; readings, from those who may bring them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import typing as t
 import sqlalchemy as sa
 from flask import Blueprint, request
 
-from myapp import ApiException, ValidationError, get_db
+from myapp import ApiException, ApiResult, ValidationError, get_db, scopes
 
 from ..models import Meter
+from ..posting import read_body, store_posted
 from ..reports import monthly
 
 api_v1 = Blueprint("api_v1", __name__)
@@ -27,12 +28,33 @@ def report_monthly() -> dict[str, t.Any]:
         raise ValidationError(
             errors=[{"parameter": "meter", "code": "required", "detail": "Name the meter: ?meter=NAME."}]
         )
-    meter = get_db().scalars(sa.select(Meter).where(Meter.name == name)).one_or_none()
-    if meter is None:
-        raise ApiException(f"There is no meter {name!r}. The page /realmon/ shows the ones there are.", 404)
+    meter = _find(name)
     return {
         "meter": meter.name,
         "unit": meter.unit,
         "zone": meter.building.timezone,
         "months": monthly(meter),
     }
+
+
+# A name may have a slash in it.
+@api_v1.post("/meters/<path:name>/readings")
+@scopes("readings:write")
+def post_readings(name: str) -> ApiResult:
+    """Store one reading or many, all of them or nothing.
+
+    :raises ValidationError: with an entry for each thing that is wrong with the body.
+    :raises ApiException: 404, when there is no meter of that name; 415, 413 and 400 for a body that cannot be read.
+    """
+    # Read before the first query: the database's write lock is not held while a slow client sends.
+    posted = read_body()
+    meter = _find(name)
+    stored = store_posted(meter, posted)
+    return ApiResult({"meter": meter.name, "new": stored.new, "known": stored.known}, 201)
+
+
+def _find(name: str) -> Meter:
+    meter = get_db().scalars(sa.select(Meter).where(Meter.name == name)).one_or_none()
+    if meter is None:
+        raise ApiException(f"There is no meter {name!r}. The page /realmon/ shows the ones there are.", 404)
+    return meter
