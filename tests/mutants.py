@@ -370,8 +370,8 @@ def find_red() -> str | None:
 
 
 def main() -> int:
-    """Try every mutant, two at a time."""
-    if (red := find_red()) is not None:
+    """Try every mutant, two at a time; ``--suite-is-green`` believes that the tests pass without any."""
+    if "--suite-is-green" not in sys.argv and (red := find_red()) is not None:
         print(f"The tests fail without any mutant:\n{red}")
         return 1
     with ThreadPoolExecutor(max_workers=2) as pool:
