@@ -192,7 +192,7 @@ def time_start(start: Start, rounds: Rounds) -> Result:
     # What the first ones compile, and the system reads, belongs to neither.
     start.peer(), start.ours()
     times: list[tuple[float, float]] = []
-    for turn in range(min(rounds.number, 9)):
+    for turn in range(min(rounds.number, 3)):
         order = (start.peer, start.ours) if turn % 2 else (start.ours, start.peer)
         seconds = {side: side() * 1e6 for side in order}
         times.append((seconds[start.peer], seconds[start.ours]))
@@ -214,7 +214,7 @@ def time_help(rounds: Rounds) -> Result:
         }
         environ = {**os.environ, "PYTHONPATH": str(root), "MYAPP_INSTANCE_PATH": str(Path(name) / "instance")}
         times: dict[str, list[float]] = {"peer": [], "ours": []}
-        for _ in range(min(rounds.number, 9)):
+        for _ in range(min(rounds.number, 5)):
             for who, (command, folder) in commands.items():
                 started = time.perf_counter()
                 subprocess.run(command, cwd=folder, env=environ, stdout=subprocess.DEVNULL, check=True)
