@@ -88,6 +88,7 @@ class Project(t.NamedTuple):
         while text not in self.log():
             if time.monotonic() - started > PATIENCE_SECONDS:
                 raise AssertionError(f"{text!r} is not in the log:\n{self.log()}")
+            # A file tells nobody that it has grown.
             time.sleep(0.05)
 
     def log(self) -> str:

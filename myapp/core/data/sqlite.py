@@ -186,6 +186,7 @@ def _retried(f: t.Callable[[], t.Any], deadline: float) -> None:
         except (OperationalError, sqlite3.OperationalError) as error:
             if code_of(getattr(error, "orig", error)) != BUSY or time.monotonic() >= deadline:
                 raise
+            # Another process holds the lock, and nothing tells when it is free; under gevent others run meanwhile.
             time.sleep(RETRY_SECONDS)
         else:
             return

@@ -20,39 +20,6 @@ if t.TYPE_CHECKING:
 pytestmark = pytest.mark.backend("postgresql")
 
 
-def test_serialization_failure_is_a_503(db_app: CustomFlask) -> None:
-    """Two transactions that cannot both be true: one gives in, and its client may try again."""
-    with db_app.task():
-        get_db().add_all([Item(name="a"), Item(name="b")])
-    both_have_read = threading.Barrier(2)
-
-    @db_app.post("/<mine>")
-    def view(mine: str) -> str:
-        db = get_db()
-        db.connection(execution_options={"isolation_level": "SERIALIZABLE"})
-        count = db.scalar(sa.select(sa.func.count()).where(Item.secret.is_(None)))
-        both_have_read.wait(timeout=30)
-        if count == 2:
-            db.execute(sa.update(Item).where(Item.name == mine).values(secret="taken"))
-        return "ok"
-
-    answers: list[t.Any] = []
-    threads = [
-        threading.Thread(target=lambda name=name: answers.append(db_app.test_client().post(f"/{name}")))  # type: ignore[misc]
-        for name in "ab"
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=60)
-    assert sorted(answer.status_code for answer in answers) == [200, 503]
-    [refused] = [answer for answer in answers if answer.status_code == 503]
-    assert refused.headers["Retry-After"] == "1"
-    assert "try again" in refused.json["detail"]
-    with db_app.task(read_only=True):
-        assert get_db().scalar(sa.select(sa.func.count()).where(Item.secret == "taken")) == 1
-
-
 def test_deadlock_is_a_503(db_app: CustomFlask) -> None:
     """Two that lock the same rows in the other order."""
     with db_app.task():
