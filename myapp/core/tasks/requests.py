@@ -59,6 +59,8 @@ def _wrap_wsgi_app(app: Flask) -> None:
             task.error = error
             raise
         finally:
+            # A streamed body refers to this task: with its answer they would be a cycle, and garbage ends in any order.
+            task.response = None
             try:
                 context.pop(task.error)
             finally:
