@@ -13,10 +13,10 @@ import click.testing
 import pytest
 from flask.testing import FlaskCliRunner
 
-from .core.access import create_user, find_user, issue_token
-from .core.app import CustomFlask, create_app
-from .core.runtime import get_runtime
-from .core.tasks import Captured, capturing
+from ..core.access import create_user, find_user, issue_token
+from ..core.app import CustomFlask, create_app
+from ..core.runtime import get_runtime
+from ..core.tasks import Captured, capturing
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
