@@ -167,7 +167,11 @@ def test_processes_that_write_at_once_lose_nothing(loaded: Loaded) -> None:
         assert writer.stdout is not None
         assert writer.stdout.readline() == "ready\n"
     for writer in writers:
-        writer.communicate("go\n", timeout=60)
+        assert writer.stdin is not None
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+    for writer in writers:
+        writer.communicate(timeout=60)
 
     assert [writer.returncode for writer in writers] == [0, 0, 0]
     expected = {f"{name}_{number}" for name in ("one", "two", "three") for number in range(10)}
