@@ -14,14 +14,22 @@ if t.TYPE_CHECKING:
     from .lifecycle import start as start
     from .report import PluginReport as PluginReport
     from .report import get_report as get_report
+    from .state import Kept as Kept
+    from .state import StateFile as StateFile
+    from .state import decide as decide
+    from .state import read_state as read_state
 
 __all__ = [
+    "Kept",
     "PluginContext",
     "PluginReport",
+    "StateFile",
+    "decide",
     "get_report",
     "hookimpl",
     "init_app",
     "iter_unknown_names",
+    "read_state",
     "scan_offline",
     "start",
 ]
@@ -29,12 +37,16 @@ __all__ = [
 #: Which module gives which name. Resolved at first use (PEP 562): ``import myapp`` installs the finder of this
 #: package, and must not import Flask and SQLAlchemy for it.
 _MODULES = {
+    "Kept": "state",
     "PluginContext": "context",
     "PluginReport": "report",
+    "StateFile": "state",
+    "decide": "state",
     "get_report": "report",
     "hookimpl": "hookspecs",
     "init_app": "lifecycle",
     "iter_unknown_names": "lifecycle",
+    "read_state": "state",
     "scan_offline": "lifecycle",
     "start": "lifecycle",
 }

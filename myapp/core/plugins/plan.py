@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import heapq
-import re
 import typing as t
 from dataclasses import dataclass, field, replace
 
 from .manifest import is_in_range, problem
 from .report import STATES, PluginReport
+from .state import NAME
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,6 @@ if t.TYPE_CHECKING:
     from .report import State
     from .scan import Candidate
 
-NAME = re.compile(r"[a-z][a-z0-9_]{1,39}")
 #: Names that a plugin cannot have: commands of Flask and of the core, and folders. Blueprint names come on top.
 RESERVED: frozenset[str] = frozenset(
     {
