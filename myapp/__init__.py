@@ -20,11 +20,13 @@ if t.TYPE_CHECKING:
     from .core.app import CustomFlask as CustomFlask
     from .core.app import create_app as create_app
     from .core.data import Model as Model
+    from .core.data import UTCDateTime as UTCDateTime
     from .core.data import get_db as get_db
     from .core.errors import ApiException as ApiException
     from .core.errors import ValidationError as ValidationError
     from .core.plugins import PluginContext as PluginContext
     from .core.plugins import hookimpl as hookimpl
+    from .core.signals import session_opened as session_opened
     from .core.tasks import after_commit as after_commit
     from .core.tasks import after_rollback as after_rollback
     from .core.tasks import get_resource as get_resource
@@ -42,6 +44,7 @@ _PARTS = {
     "CustomFlask": "app",
     "Model": "data",
     "PluginContext": "plugins",
+    "UTCDateTime": "data",
     "User": "access",
     "ValidationError": "errors",
     "after_commit": "tasks",
@@ -53,6 +56,7 @@ _PARTS = {
     "hookimpl": "plugins",
     "public": "access",
     "scopes": "access",
+    "session_opened": "signals",
     "task": "tasks",
     "tasked": "tasks",
     "untasked": "tasks",
@@ -64,6 +68,7 @@ __all__ = [
     "CustomFlask",
     "Model",
     "PluginContext",
+    "UTCDateTime",
     "User",
     "ValidationError",
     "after_commit",
@@ -75,6 +80,7 @@ __all__ = [
     "hookimpl",
     "public",
     "scopes",
+    "session_opened",
     "task",
     "tasked",
     "untasked",

@@ -41,10 +41,31 @@ MUTANTS = [
     Mutant(
         "callbacks before the commit",
         CORE + "tasks/task.py",
-        "        if self._before is not None or self._resources is not None:\n            self._commit_resources(response)\n",
+        "        if self._frames is not None or self._resources is not None:\n            self._commit_resources(response)\n",
         "        if self._frames is not None:\n            drain(self, self._frames[0].commit)\n            self._frames = None\n"
-        "        if self._before is not None or self._resources is not None:\n            self._commit_resources(response)\n",
+        "        if self._frames is not None or self._resources is not None:\n            self._commit_resources(response)\n",
         "tests/core/tasks/test_attacks.py",
+    ),
+    Mutant(
+        "before_commit forgets savepoints",
+        CORE + "tasks/task.py",
+        "        return self._frames[-1]\n\n    def _prepare(",
+        "        return self._frames[0]\n\n    def _prepare(",
+        "tests/core/tasks/test_prepare.py",
+    ),
+    Mutant(
+        "what a function wrote is not prepared",
+        CORE + "tasks/task.py",
+        "                prepared = {name for name in prepared if not (self._resources or {})[name].commits_last}\n",
+        "",
+        "tests/core/tasks/test_prepare.py",
+    ),
+    Mutant(
+        "a session without its receivers",
+        CORE + "data/session.py",
+        "        task.unbind(RESOURCE)\n        raise\n",
+        "        raise\n",
+        "tests/core/tasks/test_prepare.py",
     ),
     Mutant(
         "release before rollback",

@@ -13,7 +13,7 @@
         ├── TransactionControlError commit(), rollback() or begin() by hand
         ├── NestedWriteError        a writing task inside a writing task
         ├── ReadOnlyTaskError       a write in ``app.task(read_only=True)``
-        └── TooManyCallbacksError   ``after_commit`` callbacks that register each other for ever
+        └── TooManyCallbacksError   callbacks that register each other for ever
     ApiException                    (an HTTPException) an answer: raise it anywhere
     └── ValidationError             422, with one entry for every failure
 """

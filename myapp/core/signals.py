@@ -1,7 +1,8 @@
 """The signals of the core: how a lower part tells an upper one, without importing it.
 
 Receivers of the task signals run inside ``create_app``'s process and thread, after the decision;
-they must not raise, and may not touch the task's resources.
+they must not raise, and may not touch the task's resources. What a receiver of ``session_opened`` raises is raised by
+``get_db()``.
 """
 
 from __future__ import annotations
@@ -16,3 +17,5 @@ task_committed = _signals.signal("task-committed")
 task_rolled_back = _signals.signal("task-rolled-back")
 #: Sent with ``task``, ``callback`` (qualified name) and ``exception`` when a callback raised.
 callback_failed = _signals.signal("callback-failed")
+#: Sent by the app with ``task`` and ``session`` when a task opens its session, before anything is asked of it.
+session_opened = _signals.signal("session-opened")

@@ -11,6 +11,7 @@ from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 
 from ..config import get_config
 from ..errors import NestedWriteError, NoTaskError, ReadOnlyTaskError, TaskEndedError, TransactionControlError
+from ..signals import session_opened
 from ..tasks import Effects, Resource, Task, get_task
 from . import postgresql, sqlite
 from .engine import committing, get_engine
@@ -32,6 +33,8 @@ class TaskSession(Session):
         super().__init__(bind=bind, expire_on_commit=False, execution_options=options)
         self.task = task
         self.is_ended = False
+        #: Whether PostgreSQL checks at once what could be deferred; it does so to the end of the transaction.
+        self.is_checked = False
         self.has_connection = False
         self.has_written = False
         self.was_rolled_back = False
@@ -133,6 +136,9 @@ def get_db() -> TaskSession:
     It is committed when the task ends without an error, and rolled back otherwise; commit(), rollback(), begin() and
     close() by hand are refused. What was loaded stays readable after the commit, in callbacks too.
 
+    The signal ``session_opened`` is sent when it is opened, with ``task`` and ``session``; what a receiver raises is
+    raised here, again and again, and no session is opened.
+
     :raises NoTaskError: outside of an application context.
     :raises TaskEndedError: when the task has ended.
     """
@@ -154,7 +160,18 @@ def get_db() -> TaskSession:
                 settle=_settle,
             )
         )
+        if session_opened.has_receivers_for(task.app):
+            _announce(task, session)
     return session
+
+
+def _announce(task: Task, session: TaskSession) -> None:
+    """Tell that the session is there. A receiver that fails is not passed over: the task gets no session without it."""
+    try:
+        session_opened.send(task.app, task=task, session=session)
+    except BaseException:
+        task.unbind(RESOURCE)
+        raise
 
 
 def _settle(session: TaskSession) -> None:
@@ -171,8 +188,10 @@ def _prepare(session: TaskSession) -> None:
             " error, or call task.doom(); put what may fail alone into: with task.savepoint(): …"
         )
     session.flush()
-    if session.in_transaction() and session.get_bind().dialect.name == "postgresql":
+    # The prepare step comes back when a function of it has written.
+    if session.in_transaction() and not session.is_checked and session.get_bind().dialect.name == "postgresql":
         postgresql.check_constraints(session)
+        session.is_checked = True
 
 
 def _commit(session: TaskSession) -> None:

@@ -16,6 +16,8 @@ from ..signals import callback_failed
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from flask import Response
+
     from .task import Task
 
 logger = logging.getLogger("myapp.tasks")
@@ -46,9 +48,17 @@ class Effects:
 
     commit: list[Callback] = field(default_factory=list)
     rollback: list[Callback] = field(default_factory=list)
+    #: What runs before the commit.
+    prepare: list[Callable[[Response | None], t.Any]] = field(default_factory=list)
+
+    def take_prepare(self) -> list[Callable[[Response | None], t.Any]]:
+        """Return what is to run before the commit, once."""
+        functions, self.prepare = self.prepare, []
+        return functions
 
     def absorb(self, released: Effects) -> None:
         """Take over what a released savepoint has registered."""
+        self.prepare.extend(released.prepare)
         self.commit.extend(released.commit)
         self.rollback.extend(released.rollback)
 

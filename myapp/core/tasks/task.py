@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 from flask import current_app, g, has_app_context
 from flask.globals import app_ctx
 
-from ..errors import NoTaskError, TaskEndedError, TaskError
+from ..errors import NoTaskError, TaskEndedError, TaskError, TooManyCallbacksError
 from ..signals import task_committed, task_rolled_back
-from .effects import Callback, Effects, drain
+from .effects import MAXIMUM_CALLBACKS, Callback, Effects, drain
 from .ids import new_id
 
 if t.TYPE_CHECKING:
@@ -30,6 +30,7 @@ if t.TYPE_CHECKING:
 logger = logging.getLogger("myapp.tasks")
 
 T = t.TypeVar("T")
+BeforeCommit = t.TypeVar("BeforeCommit", bound="Callable[[Response | None], t.Any]")
 
 #: How a task came to be: it decides how it ends and how its transaction begins.
 Kind: t.TypeAlias = t.Literal["request", "stream", "command", "block", "callback", "bare"]
@@ -87,7 +88,6 @@ class Task:
 
     __slots__ = (
         "__weakref__",
-        "_before",
         "_commits",
         "_committed",
         "_frames",
@@ -149,7 +149,6 @@ class Task:
         self._resources: dict[str, Resource] | None = None
         self._released: dict[str, Resource] | None = None
         self._frames: list[Effects] | None = None
-        self._before: list[Callable[[Response | None], None]] | None = None
         self._committed: list[Callback] | None = None
 
     # What authors use.
@@ -179,6 +178,29 @@ class Task:
         """
         self.check_open("doom()")
         self.is_doomed = True
+
+    def before_commit(self, f: BeforeCommit, /) -> BeforeCommit:
+        """Run ``f`` in the prepare step: with the final response, or None outside a request, before anything commits.
+
+        What it writes is in the task's transaction; when it raises, the task rolls back and its answer is that of a
+        failed commit. Functions run in the order in which they were registered, those that they register themselves
+        behind them. A rollback discards them, that of the savepoint in which they were registered too.
+
+        :return: ``f``, so that this is a decorator.
+        :raises TypeError: when ``f`` is not callable.
+        :raises NoTaskError: in a bare application context, which never commits.
+        :raises TaskEndedError: when the task has ended or its commits have begun: ``f`` would never run.
+        """
+        if not callable(f):
+            raise TypeError(f"before_commit() takes a function, not {f!r}. Pass the function, do not call it.")
+        frame = self._frame("before_commit()")
+        if self._commits:
+            raise TaskEndedError(
+                f"before_commit() was called while task {self.id} commits: the function would never run. A resource"
+                " writes in its prepare step, not when it commits."
+            )
+        frame.prepare.append(f)
+        return f
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -255,6 +277,11 @@ class Task:
             raise TaskError(f"The resource {resource.name} is bound already. Give each resource a name of its own.")
         self._resources[resource.name] = resource
 
+    def unbind(self, name: str) -> None:
+        """Release the resource ``name`` before the end, as if it had not been opened."""
+        resource = (self._resources or {}).pop(name)
+        _isolated(resource.close, resource, "released")
+
     def signal(self, signal: NamedSignal, **details: t.Any) -> None:
         """Send ``signal`` about this task; a receiver that raises is logged, because what it is told has happened."""
         if not signal.receivers:
@@ -270,30 +297,12 @@ class Task:
             if resource.settle is not None:
                 resource.settle(resource.value)
 
-    def before_commit(self, f: Callable[[Response | None], None]) -> None:
-        """Run ``f`` in the prepare step, with the final response (None outside a request).
-
-        It may write, and veto by raising; it runs before the resources are prepared.
-        """
-        self.check_open("before_commit()")
-        if self._before is None:
-            self._before = []
-        self._before.append(f)
-
     def register(self, callback: Callback, *, on_commit: bool) -> None:
         """Bind a callback to the innermost savepoint.
 
         :raises NoTaskError: in a bare application context, which can only roll back.
         """
-        self.check_open("after_commit()" if on_commit else "after_rollback()")
-        if self.kind == "bare":
-            raise NoTaskError(
-                "This application context is not a task: nothing in it is ever committed, so no callback would run."
-                " Open a task around it: with app.task(): …"
-            )
-        if self._frames is None:
-            self._frames = [Effects()]
-        frame = self._frames[-1]
+        frame = self._frame("after_commit()" if on_commit else "after_rollback()")
         (frame.commit if on_commit else frame.rollback).append(callback)
 
     def push_effects(self) -> Effects:
@@ -329,7 +338,7 @@ class Task:
         if self.is_doomed or self.kind == "bare":
             self.rollback()
             return
-        if self._before is not None or self._resources is not None:
+        if self._frames is not None or self._resources is not None:
             self._commit_resources(response)
         self._is_open = False
         self._release()
@@ -346,7 +355,7 @@ class Task:
         """Roll back and release the resources, then run the ``after_rollback`` callbacks; nothing is raised."""
         if not self._is_open:
             return
-        is_untouched = self._is_reopened and not (self._resources or self._frames or self._before)
+        is_untouched = self._is_reopened and not (self._resources or self._frames)
         self._is_open = False
         self._commits = False
         self.is_kept = False
@@ -354,7 +363,7 @@ class Task:
             if resource.rollback is not None and not resource.is_committed:
                 _isolated(resource.rollback, resource, "rolled back")
         self._release()
-        frames, self._frames, self._before = self._frames or [], None, None
+        frames, self._frames = self._frames or [], None
         if not is_untouched:
             self.signal(task_rolled_back)
         callbacks = [callback for frame in frames for callback in frame.rollback]
@@ -379,11 +388,7 @@ class Task:
     def _commit_resources(self, response: Response | None) -> None:
         committed: list[str] = []
         try:
-            while self._before:
-                functions, self._before = self._before, None
-                for f in functions:
-                    f(response)
-            self._prepare_resources()
+            self._prepare(response)
             self._commits = True
             for resource in sorted((self._resources or {}).values(), key=lambda resource: resource.commits_last):
                 if resource.commit is not None:
@@ -403,12 +408,47 @@ class Task:
             self.rollback()
             raise
 
-    def _prepare_resources(self) -> None:
-        """Prepare every resource, those that a prepare step opens too; the database last, with all that was written."""
+    def _frame(self, what: str) -> Effects:
+        """Return what the innermost savepoint, or the task itself, has registered.
+
+        :raises NoTaskError: in a bare application context.
+        """
+        self.check_open(what)
+        if self.kind == "bare":
+            raise NoTaskError(
+                "This application context is not a task: nothing in it is ever committed, so no callback would run."
+                " Open a task around it: with app.task(): …"
+            )
+        if self._frames is None:
+            self._frames = [Effects()]
+        return self._frames[-1]
+
+    def _prepare(self, response: Response | None) -> None:
+        """Run the functions of ``before_commit`` and prepare every resource, until nothing is left to do.
+
+        A function may write, and a resource may register a function when it is prepared; what was written is prepared.
+        The database comes last, with all that the others wrote.
+        """
         prepared: set[str] = set()
-        while left := [name for name in self._resources or () if name not in prepared]:
-            resources = [(self._resources or {})[name] for name in left]
-            resource = min(resources, key=lambda resource: resource.commits_last)
+        rounds = 0
+        while True:
+            # Those of a savepoint that was left open too: the commit releases it.
+            functions = [f for frame in self._frames or () for f in frame.take_prepare()]
+            if functions:
+                rounds += 1
+                if rounds > MAXIMUM_CALLBACKS:
+                    raise TooManyCallbacksError(
+                        f"{Callback(functions[-1], (), {}).name} was registered before a commit for the"
+                        f" {MAXIMUM_CALLBACKS:,}th time. A function that registers itself again never ends."
+                    )
+                for f in functions:
+                    self.app.ensure_sync(f)(response)
+                prepared = {name for name in prepared if not (self._resources or {})[name].commits_last}
+                continue
+            left = [resource for name, resource in (self._resources or {}).items() if name not in prepared]
+            if not left:
+                return
+            resource = min(left, key=lambda resource: resource.commits_last)
             prepared.add(resource.name)
             if resource.prepare is not None:
                 resource.prepare(resource.value)
