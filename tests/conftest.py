@@ -84,11 +84,12 @@ def make_db_app(
 ) -> Callable[..., CustomFlask]:
     """Return a function that builds an app whose database has the table of :class:`Item`."""
 
-    def make(**config: t.Any) -> CustomFlask:
+    def make(*plugins: t.Any, **config: t.Any) -> CustomFlask:
         # Answers instead of exceptions: what a client sees is what these tests are about.
         # No blueprints: the tests serve "/" themselves.
         app = make_app(
-            config={"PROPAGATE_EXCEPTIONS": False, "MYAPP_BLUEPRINT_PACKAGES": (), **database_config(), **config}
+            *plugins,
+            config={"PROPAGATE_EXCEPTIONS": False, "MYAPP_BLUEPRINT_PACKAGES": (), **database_config(), **config},
         )
         # The core's tables too, so that a test sees its own statements and nobody else's locks.
         ensure_schema(app)

@@ -15,6 +15,7 @@
         ├── ReadOnlyTaskError       a write in ``app.task(read_only=True)``
         └── TooManyCallbacksError   callbacks that register each other for ever
     ApiException                    (an HTTPException) an answer: raise it anywhere
+    ├── PluginUnavailableError      503: a critical plugin has failed while it was asked
     └── ValidationError             422, with one entry for every failure
 """
 
@@ -167,6 +168,21 @@ def _restore(cls: type[ApiException], status: int, state: dict[str, t.Any]) -> A
     error: ApiException = own.__new__(_with_code(own, status))
     error.__dict__.update(state)
     return error
+
+
+class PluginUnavailableError(ApiException):
+    """A critical plugin has failed: what it guards is not served without it. It has been logged.
+
+    :param plugin: name of the plugin, which the client is not told.
+    """
+
+    def __init__(self, plugin: str) -> None:
+        self.plugin = plugin
+        super().__init__(
+            "A part of this site that every request needs has failed. Try again later.",
+            503,
+            headers={"Retry-After": "5"},
+        )
 
 
 class ValidationError(ApiException):

@@ -19,3 +19,6 @@ task_rolled_back = _signals.signal("task-rolled-back")
 callback_failed = _signals.signal("callback-failed")
 #: Sent by the app with ``task`` and ``session`` when a task opens its session, before anything is asked of it.
 session_opened = _signals.signal("session-opened")
+#: Sent with ``plugin`` (its name), ``function`` (qualified name) and ``exception`` when a function that a plugin has
+#: registered for the whole app begins to fail; the sender is the app.
+plugin_degraded = _signals.signal("plugin-degraded")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing as t
 
 from .engine import get_engine
+from .guarded import RESOURCE, end_guard, flush_pending
 from .migrations import (
     Position,
     downgrade,
@@ -20,7 +21,7 @@ from .migrations import (
 from .model import Model
 from .outages import Outage, find_outage
 from .registry import get_metadata
-from .session import RESOURCE, TaskSession, get_db
+from .session import TaskSession, get_db
 from .types import UTCDateTime
 
 if t.TYPE_CHECKING:
@@ -58,4 +59,6 @@ def init_app(app: Flask) -> None:
     init_schema(app)
     state = app.extensions["myapp.tasks"]
     state.savepoint = lambda: get_db().begin_nested()
+    state.flush = flush_pending
+    state.end_guard = end_guard
     state.explain = lambda error: find_outage(app, error)

@@ -15,15 +15,13 @@ from ..signals import session_opened
 from ..tasks import Effects, Resource, Task, get_task
 from . import postgresql, sqlite
 from .engine import committing, get_engine
+from .guarded import RESOURCE, GuardedSession
 from .migrations import ensure_schema
 
 logger = logging.getLogger("myapp.data")
 
-#: The name of the session among the resources of a task; a name that nobody else gives.
-RESOURCE = "myapp.db"
 
-
-class TaskSession(Session):
+class TaskSession(GuardedSession):
     """The session of one task; the task alone commits and rolls it back."""
 
     def __init__(self, bind: sa.Engine, task: Task) -> None:
@@ -32,6 +30,7 @@ class TaskSession(Session):
         options = {sqlite.TASK: task, sqlite.WRITES: task.writes, sqlite.READ_ONLY: is_read_only}
         super().__init__(bind=bind, expire_on_commit=False, execution_options=options)
         self.task = task
+        self.opened_in = task.guard
         self.is_ended = False
         #: Whether PostgreSQL checks at once what could be deferred; it does so to the end of the transaction.
         self.is_checked = False
@@ -291,6 +290,7 @@ def _bind_listeners() -> None:
 
     @event.listens_for(TaskSession, "do_orm_execute")
     def execute(state: ORMExecuteState) -> None:
+        t.cast("TaskSession", state.session).join_guards()
         if state.is_insert or state.is_update or state.is_delete:
             _note_write(t.cast("TaskSession", state.session))
 

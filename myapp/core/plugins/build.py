@@ -20,6 +20,7 @@ from ..errors import PluginError
 from .context import PluginContext, read_settings
 from .finder import install_finder
 from .hooks import find_unknown_hook
+from .ownership import guarding
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -43,7 +44,10 @@ def build(app: Flask, state: PluginState, order: Iterable[Candidate], prefixes: 
             state.hooks.register(target, plugin.name)
     for step in (_configure, _register_blueprints, _register_commands, _register_migrations):
         for plugin, target in state.active:
-            with attributed(plugin.name, "hook-failed", file_of(target)):
+            with (
+                attributed(plugin.name, "hook-failed", file_of(target)),
+                guarding(app, state.guards, plugin.name),
+            ):
                 step(app, state, plugin, target)
 
 

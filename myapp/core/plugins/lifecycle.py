@@ -11,10 +11,12 @@ from ..config import did_you_mean, get_config
 from ..discovery import get_report as get_module_report
 from ..discovery import join
 from ..errors import PluginError
+from .breaker import Guards
 from .build import attributed, build, file_of
 from .finder import install_finder
 from .hooks import HookManager
 from .manifest import problem
+from .ownership import guarding
 from .plan import RESERVED, Plan, Policy, make_plan, report_unserved
 from .report import EXTENSION, PluginReport, PluginState, get_state
 from .scan import from_argument, scan
@@ -25,6 +27,7 @@ if t.TYPE_CHECKING:
     from flask import Flask
 
     from ..config import Loaded
+    from .scan import Candidate
 
 logger = logging.getLogger("myapp.plugins")
 
@@ -47,7 +50,7 @@ def init_app(
     finder = install_finder()
     for folder in loaded.plugin_dirs:
         finder.add_folder(folder)
-    state = app.extensions[EXTENSION] = PluginState(HookManager())
+    state = app.extensions[EXTENSION] = PluginState(HookManager(), Guards(app))
     candidates = scan(loaded.plugin_dirs)
     state.is_discovered = wanted is None
     if wanted is not None:
@@ -56,6 +59,7 @@ def init_app(
     if loaded.is_strict:
         _raise_for_rejected(plan)
     prefixes: dict[str, str] = app.config.get("MYAPP_BLUEPRINT_PREFIXES") or {}
+    state.guards.critical = frozenset(candidate.name for candidate in plan.order if _is_critical(candidate))
     build(app, state, plan.order, prefixes)
     _seal(state, plan, prefixes)
 
@@ -76,7 +80,10 @@ def start(app: Flask) -> None:
             logger.error("The plugin %s is not served (%s): %s", report.name, report.state, report.problem.summary)
     for plugin, target in state.active:
         try:
-            with attributed(plugin.name, "ready-failed", file_of(target)):
+            with (
+                attributed(plugin.name, "ready-failed", file_of(target)),
+                guarding(app, state.guards, plugin.name),
+            ):
                 state.hooks.call("myapp_ready", target, app=app, plugin=plugin)
         except PluginError as error:
             if get_config(app).is_strict:
@@ -139,6 +146,10 @@ def _own_version() -> str:
     return str(import_module(__name__.partition(".")[0]).__version__)
 
 
+def _is_critical(candidate: Candidate) -> bool:
+    return bool(candidate.manifest.get("critical"))
+
+
 def _raise_for_rejected(plan: Plan) -> None:
     for report in plan.rejected:
         if report.problem is not None:
@@ -156,6 +167,7 @@ def _seal(state: PluginState, plan: Plan, prefixes: Mapping[str, str]) -> None:
             module=plugin.module,
             mount=plugin.mount,
             file=file_of(target) or "",
+            is_critical=plugin.name in state.guards.critical,
         )
         for plugin, target in state.active
     ]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+
+from ..discovery import Problem
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
 
     from flask import Flask
 
-    from ..discovery import Problem
+    from .breaker import Guards
     from .context import PluginContext
     from .hooks import HookManager
 
@@ -50,6 +52,7 @@ STATES: Mapping[str, State] = MappingProxyType(
         "hook-unknown": "broken-register",
         "hook-failed": "broken-register",
         "ready-failed": "degraded",
+        "runtime-failed": "degraded",
     }
 )
 
@@ -71,6 +74,7 @@ HINTS: Mapping[str, str] = MappingProxyType(
         "hook-unknown": "Rename the function, or remove it.",
         "hook-failed": "Correct what the message names and restart.",
         "ready-failed": "Correct what the message names and restart.",
+        "runtime-failed": "Look into the log; correct what the message names, and restart.",
     }
 )
 
@@ -84,6 +88,7 @@ class PluginReport:
     :param mount: the path before its URLs, or before those that it would have; empty for the root.
     :param reason: why a plugin that is no problem serves nothing, as a sentence.
     :param file: where its source is, if that is known before the import.
+    :param is_critical: whether the site is not served without it.
     """
 
     name: str
@@ -95,6 +100,7 @@ class PluginReport:
     reason: str = ""
     problem: Problem | None = None
     file: str = ""
+    is_critical: bool = False
 
 
 @dataclass
@@ -102,6 +108,7 @@ class PluginState:
     """What the plugin part keeps on an app."""
 
     hooks: HookManager
+    guards: Guards
     #: Whether the plugins were looked for, and not passed to ``create_app``.
     is_discovered: bool = True
     #: What was registered, in the order of the plan, which is the order of hook calls.
@@ -116,4 +123,13 @@ def get_state(app: Flask) -> PluginState:
 
 def get_report(app: Flask) -> tuple[PluginReport, ...]:
     """Return what became of each plugin: the active ones in the order of hook calls, then the others by name."""
-    return get_state(app).reports
+    state = get_state(app)
+    return tuple(_as_it_is_now(report, state.guards) for report in state.reports)
+
+
+def _as_it_is_now(report: PluginReport, guards: Guards) -> PluginReport:
+    failing = guards.find_failing(report.name) if report.state == "active" else None
+    if failing is None:
+        return report
+    problem = Problem("runtime-failed", failing.summary, HINTS["runtime-failed"])
+    return replace(report, state="degraded", problem=problem)

@@ -15,6 +15,7 @@ from werkzeug.local import LocalProxy
 from . import commands, requests
 from .commands import tasked, untasked
 from .effects import Captured, Effects, capturing
+from .guards import OpenGuard, open_guard
 from .task import (
     BARE,
     Resource,
@@ -35,15 +36,18 @@ if t.TYPE_CHECKING:
 __all__ = [
     "Captured",
     "Effects",
+    "OpenGuard",
     "Resource",
     "Task",
     "after_commit",
     "after_rollback",
     "capturing",
+    "current",
     "find_task",
     "get_resource",
     "get_task",
     "init_app",
+    "open_guard",
     "open_task",
     "seal",
     "task",

@@ -127,6 +127,9 @@ def _wrap_process_response(app: Flask) -> None:
         # Flask swallows what is raised while it answers an error, and sends what was discarded.
         is_swallowed = task is not None and task.is_answering_error
         try:
+            if task is not None and task.state.sends_early and (failure := _send_early(task, args[-1])) is not None:
+                _close(args[-1])
+                return _answer_failed_commit(app, task, failure, args[:-1], process_and_commit)
             response = process_response(*args)
             if task is None or not task.is_open:
                 return response
@@ -185,6 +188,18 @@ def _refuse_open_block(task: Task) -> None:
         raise TaskError(
             f"The block `with app.task():` of task {innermost.id} was entered and not left before the answer was made."
         )
+
+
+def _send_early(task: Task, response: Response) -> Exception | None:
+    """Send what the view has left pending, before other functions are called; return the error as a commit would."""
+    if not task.is_touched or task.is_doomed or (response.status_code >= 400 and not task.is_kept):
+        return None
+    try:
+        task.send_pending()
+    except Exception as error:  # noqa: BLE001 - it becomes the app's own answer.
+        task.rollback()
+        return error
+    return None
 
 
 def _decide(task: Task, response: Response) -> None:

@@ -27,6 +27,8 @@ if t.TYPE_CHECKING:
     from flask.ctx import AppContext
     from werkzeug.routing import MapAdapter
 
+    from .guards import OpenGuard
+
 logger = logging.getLogger("myapp.tasks")
 
 T = t.TypeVar("T")
@@ -58,6 +60,12 @@ class TaskState:
     savepoint: Callable[[], AbstractContextManager[t.Any]] | None = None
     #: What an error of the database means for an operator, if it is an outage and nobody's mistake.
     explain: Callable[[BaseException], Explanation | None] | None = None
+    #: How the database sends what is pending.
+    flush: Callable[[Task], None] | None = None
+    #: How the database ends what a guarded function did: undone or not.
+    end_guard: Callable[[OpenGuard, bool], None] | None = None
+    #: Whether what a view has left pending is sent before the ``after_request`` functions run: some are guarded.
+    sends_early: bool = False
     callbacks_failed: int = 0
     partial_commits: int = 0
 
@@ -101,10 +109,12 @@ class Task:
         "environ",
         "error",
         "failed_commits",
+        "guard",
         "is_answering_error",
         "is_doomed",
         "is_kept",
         "is_read_only",
+        "is_touched",
         "kind",
         "parent",
         "principal",
@@ -134,6 +144,10 @@ class Task:
         self.is_kept = False
         self.is_doomed = False
         self.is_answering_error = False
+        #: Whether anything has been done that a rollback would undo. Read for every call of a guarded function.
+        self.is_touched = False
+        #: The guarded function that runs, if others had touched the task before.
+        self.guard: OpenGuard | None = None
         self.failed_commits = 0
         self.error: BaseException | None = None
         #: What the request of a request task brought; its callbacks and its streamed body find it there.
@@ -169,7 +183,7 @@ class Task:
         :raises TaskEndedError: when the task has ended.
         """
         self.check_open("keep()")
-        self.is_kept = True
+        self.is_kept = self.is_touched = True
 
     def doom(self) -> None:
         """Roll back at the end, whatever the status; this wins over :meth:`keep`.
@@ -177,7 +191,7 @@ class Task:
         :raises TaskEndedError: when the task has ended.
         """
         self.check_open("doom()")
-        self.is_doomed = True
+        self.is_doomed = self.is_touched = True
 
     def before_commit(self, f: BeforeCommit, /) -> BeforeCommit:
         """Run ``f`` in the prepare step: with the final response, or None outside a request, before anything commits.
@@ -276,6 +290,7 @@ class Task:
         if resource.name in self._resources:
             raise TaskError(f"The resource {resource.name} is bound already. Give each resource a name of its own.")
         self._resources[resource.name] = resource
+        self.is_touched = True
 
     def unbind(self, name: str) -> None:
         """Release the resource ``name`` before the end, as if it had not been opened."""
@@ -297,6 +312,12 @@ class Task:
             if resource.settle is not None:
                 resource.settle(resource.value)
 
+    def send_pending(self) -> None:
+        """Send what is pending to the database, so that an error in it is the error of whoever has left it."""
+        flush = self.state.flush
+        if flush is not None and self._is_open:
+            flush(self)
+
     def register(self, callback: Callback, *, on_commit: bool) -> None:
         """Bind a callback to the innermost savepoint.
 
@@ -310,6 +331,7 @@ class Task:
         if self._frames is None:
             self._frames = [Effects()]
         self._frames.append(Effects())
+        self.is_touched = True
         return self._frames[-1]
 
     def pop_effects(self, effects: Effects, *, rolled_back: bool) -> None:
@@ -364,6 +386,7 @@ class Task:
                 _isolated(resource.rollback, resource, "rolled back")
         self._release()
         frames, self._frames = self._frames or [], None
+        self.is_touched = False
         if not is_untouched:
             self.signal(task_rolled_back)
         callbacks = [callback for frame in frames for callback in frame.rollback]
@@ -374,6 +397,15 @@ class Task:
         """Open the task again after a rollback: the error handler gets a transaction of its own."""
         self._is_open = True
         self._is_reopened = True
+
+    def start_over(self) -> None:
+        """Undo all that was done in this task; it goes on as if it had just begun."""
+        if self._is_open and self.is_touched:
+            self.rollback()
+            self.reopen()
+            self.is_doomed = False
+            # Whoever asks is an object of the session that has gone.
+            self.principal = None
 
     @contextmanager
     def child(self, *, is_read_only: bool = False) -> Iterator[Task]:
@@ -421,6 +453,7 @@ class Task:
             )
         if self._frames is None:
             self._frames = [Effects()]
+        self.is_touched = True
         return self._frames[-1]
 
     def _prepare(self, response: Response | None) -> None:

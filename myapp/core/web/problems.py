@@ -14,7 +14,7 @@ from sqlalchemy import exc
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from ..data import find_outage
-from ..errors import ApiException, SchemaError, ValidationError
+from ..errors import ApiException, PluginUnavailableError, SchemaError, ValidationError
 from ..tasks import find_task
 from .results import add_headers
 
@@ -136,12 +136,14 @@ def _page(problem: dict[str, t.Any]) -> str:
     try:
         return render_template("error.html", problem=problem)
     except Exception as error:
-        # The page of an error must not depend on what broke: a template of a plugin, its context processor.
-        logger.log(
-            logging.WARNING if isinstance(error, TemplateError) else logging.ERROR,
-            "The error page could not be rendered; a bare one was sent.",
-            exc_info=True,
-        )
+        # The page of an error must not depend on what broke: a template of a plugin, its context processor. What a
+        # critical plugin has raised was logged when it began to fail.
+        if not isinstance(error, PluginUnavailableError):
+            logger.log(
+                logging.WARNING if isinstance(error, TemplateError) else logging.ERROR,
+                "The error page could not be rendered; a bare one was sent.",
+                exc_info=True,
+            )
         title = html.escape(f"{problem['status']} {problem['title']}")
         return f"<!doctype html><html lang=en><title>{title}</title><h1>{title}</h1><p>{html.escape(problem['detail'])}"
 

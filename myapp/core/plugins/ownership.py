@@ -1,0 +1,90 @@
+"""Whose step of the build has added which function to the app, so that it can be guarded."""
+
+from __future__ import annotations
+
+import operator
+import typing as t
+from contextlib import contextmanager
+
+from .guards import (
+    AfterRequest,
+    BeforeRequest,
+    BuildErrorHandler,
+    ContextProcessor,
+    ErrorHandler,
+    Teardown,
+    UrlDefaults,
+    UrlFunction,
+)
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from flask import Flask
+
+    from .breaker import Guards
+    from .guards import ListedGuard
+
+    F: t.TypeAlias = Callable[..., t.Any]
+
+
+@contextmanager
+def guarding(app: Flask, guards: Guards, plugin: str) -> Iterator[None]:
+    """Put a guard around each function that the block registers for the whole app, also when it raises later.
+
+    What a plugin registers on its own blueprint is called for that blueprint only, and is its own business.
+    """
+    before = [tuple(functions) for _, functions in _iter_lists(app)]
+    handlers = dict(_iter_handlers(app))
+    try:
+        yield
+    finally:
+        for (kind, functions), known in zip(_iter_lists(app), before, strict=True):
+            if len(functions) != len(known) or any(map(operator.is_not, functions, known)):
+                _guard_new(app, guards, plugin, kind, t.cast("list[F]", functions), known)
+        for (status, error), function in list(_iter_handlers(app)):
+            replaced = handlers.get((status, error))
+            if function is not replaced:
+                handler = ErrorHandler(guards, plugin, function, replaced)
+                guards.guards.append(handler)
+                app.error_handler_spec[None][status][error] = handler.guarded
+
+
+def _guard_new(
+    app: Flask, guards: Guards, plugin: str, kind: type[ListedGuard], functions: list[F], known: tuple[F, ...]
+) -> None:
+    old = {id(function) for function in known}
+    for index, function in enumerate(functions):
+        if id(function) not in old:
+            guard = kind(guards, plugin, function)
+            guards.guards.append(guard)
+            functions[index] = _named_like(function, guard.wrap())
+    if kind is AfterRequest:
+        app.extensions["myapp.tasks"].sends_early = True
+
+
+def _named_like(function: F, guarded: F) -> F:
+    # Not functools.wraps: a function with attributes is looked at closely for each call, whether it is async.
+    for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+        setattr(guarded, name, getattr(function, name, getattr(type(function), name)))
+    return guarded
+
+
+def _iter_lists(app: Flask) -> Iterator[tuple[type[ListedGuard], Sequence[F]]]:
+    """Yield the functions of the whole app, kind by kind; nothing is made where there are none."""
+    # Flask's loops ask whether a key is there, and so do ours (web/hooks.py): get() makes none.
+    yield UrlFunction, app.url_value_preprocessors.get(None, ())
+    yield UrlDefaults, app.url_default_functions.get(None, ())
+    yield BeforeRequest, app.before_request_funcs.get(None, ())
+    yield AfterRequest, app.after_request_funcs.get(None, ())
+    yield Teardown, app.teardown_request_funcs.get(None, ())
+    yield Teardown, app.teardown_appcontext_funcs
+    yield ContextProcessor, app.template_context_processors.get(None, ())
+    yield ContextProcessor, app.shell_context_processors
+    yield BuildErrorHandler, app.url_build_error_handlers
+
+
+def _iter_handlers(app: Flask) -> Iterator[tuple[tuple[int | None, type[Exception]], F]]:
+    for status, handlers in app.error_handler_spec.get(None, {}).items():
+        for error, function in handlers.items():
+            yield (status, error), function
