@@ -8,6 +8,9 @@ from __future__ import annotations
 import typing as t
 from pathlib import Path
 
+from flask import url_for
+from markupsafe import Markup
+
 from myapp import PluginContext, hookimpl
 
 from .api.v1 import api_v1
@@ -15,6 +18,8 @@ from .commands import import_readings, write_sample
 from .views import blueprint
 
 if t.TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import click
     from flask import Blueprint, Flask
 
@@ -39,6 +44,15 @@ def myapp_blueprints(app: Flask, plugin: PluginContext) -> Blueprint:
 def myapp_commands(app: Flask, plugin: PluginContext) -> list[click.Command]:
     """Add ``flask realmon import`` and ``flask realmon sample``."""
     return [import_readings, write_sample]
+
+
+@hookimpl
+def myapp_slot(name: str, context: Mapping[str, t.Any]) -> Markup | None:
+    """Put the page into the navigation."""
+    if name != "nav":
+        return None
+    current = Markup(' aria-current="page"') if context["request"].endpoint == "realmon.index" else ""
+    return Markup('<a href="{}"{}>Energy</a>').format(url_for("realmon.index"), current)
 
 
 @hookimpl

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import typing as t
 
@@ -11,7 +12,7 @@ from ..config import did_you_mean
 from . import hookspecs
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 HOOKS = tuple(sorted(name for name in vars(hookspecs) if name.startswith(hookspecs.PREFIX)))
 _MARK = f"{hookspecs.PROJECT}_impl"
@@ -34,6 +35,21 @@ class HookManager(pluggy.PluginManager):
         """Return what the implementation of ``hook`` in ``target`` alone returned: nothing or one result."""
         others = [other for other in self.get_plugins() if other is not target]
         return t.cast("list[t.Any]", self.subset_hook_caller(hook, others)(**arguments))
+
+    def find_caller(self, hook: str, target: t.Any) -> Callable[..., t.Any] | None:
+        """Return a function that calls the implementation of ``hook`` in ``target``, or None when it has none."""
+        caller: pluggy.HookCaller = getattr(self.hook, hook)
+        if not any(one.plugin is target for one in caller.get_hookimpls()):
+            return None
+        others = [other for other in self.get_plugins() if other is not target]
+        alone = self.subset_hook_caller(hook, others)
+
+        @functools.wraps(getattr(target, hook))
+        def call(**arguments: t.Any) -> t.Any:
+            results = alone(**arguments)
+            return results[0] if results else None
+
+        return call
 
 
 def find_unknown_hook(plugin: t.Any) -> str:

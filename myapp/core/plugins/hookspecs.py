@@ -10,7 +10,7 @@ import typing as t
 import pluggy
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     import click
@@ -44,6 +44,11 @@ def myapp_commands(app: Flask, plugin: PluginContext) -> click.Command | Iterabl
 @hookspec
 def myapp_migrations(plugin: PluginContext) -> Path | str:  # type: ignore[empty-body]
     """Return the folder of the Alembic versions, absolute or below the plugin's folder."""
+
+
+@hookspec
+def myapp_slot(app: Flask, plugin: PluginContext, name: str, context: Mapping[str, t.Any]) -> str | None:
+    """Return what stands in the slot ``name`` of a page: text, which is escaped, or ``Markup``; None for nothing."""
 
 
 @hookspec

@@ -20,6 +20,7 @@ from .ownership import guarding
 from .plan import RESERVED, Plan, Policy, make_plan, report_unserved
 from .report import EXTENSION, PluginReport, PluginState, get_state
 from .scan import from_argument, scan
+from .slots import attach_slots
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -61,6 +62,7 @@ def init_app(
     prefixes: dict[str, str] = app.config.get("MYAPP_BLUEPRINT_PREFIXES") or {}
     state.guards.critical = frozenset(candidate.name for candidate in plan.order if _is_critical(candidate))
     build(app, state, plan.order, prefixes)
+    attach_slots(app, state)
     _seal(state, plan, prefixes)
 
 
