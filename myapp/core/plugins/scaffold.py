@@ -73,6 +73,7 @@ def _check_name(name: str, plain: str, taken: Collection[str]) -> None:
 def _words(name: str) -> dict[str, str]:
     return {
         "name": name,
+        "setting": name.upper(),
         "distribution": name.replace("_", "-"),
         "title": name.replace("_", " ").capitalize(),
         "version": str(import_module(__name__.partition(".")[0]).__version__),
