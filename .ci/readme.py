@@ -1,4 +1,4 @@
-"""Run the README and the tutorial as a newcomer would: their commands word for word, in a fresh copy of the project.
+"""Run the README and the tutorials as a newcomer would: their commands word for word, in a fresh copy of the project.
 
 ::
 
@@ -254,8 +254,9 @@ def main() -> int:
     # A shell that runs this in the background has told it to ignore Ctrl-C, and the server would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     action, folder = sys.argv[1], Path(sys.argv[2])
-    # The tutorial goes on where the README ends, in the same folder.
-    pages = [folder / "README.md", folder / "docs" / "tutorial.md"]
+    # The tutorials go on where the README ends, in the same folder.
+    docs = folder / "docs"
+    pages = [folder / "README.md", docs / "tutorial.md", docs / "plugin-tutorial.md"]
     steps = [step for page in pages for step in iter_steps(page.read_text(encoding="utf-8"))]
     try:
         return {"test": run_tests, "walk": walk}[action](folder, steps)

@@ -6,6 +6,7 @@
     ├── ConfigurationError          settings that cannot be used (shown by click, exit 2)
     ├── BlueprintError              a blueprint module that cannot be served (strict mode)
     ├── PluginError                 a plugin that cannot be served (strict mode, or while building)
+    ├── ScaffoldError               a new plugin that cannot be written (shown by click, exit 2)
     ├── SchemaError                 tables that are older than the code, or a migration that cannot be done
     └── TaskError                   (also a RuntimeError) the rules of a task
         ├── NoTaskError             nothing to bind to: no task, or one that cannot commit
@@ -82,6 +83,12 @@ class PluginError(MyappError, click.ClickException):
         self.code = code
         self.summary = summary
         super().__init__(f"The plugin {plugin} cannot be served ({code}): {summary}")
+
+
+class ScaffoldError(MyappError, click.ClickException):
+    """A new plugin cannot be written: its name cannot be used, or something is there already."""
+
+    exit_code = 2
 
 
 class SchemaError(MyappError, click.ClickException):

@@ -68,6 +68,14 @@ def list_plugins(context: click.Context, as_json: bool) -> None:
     _finish(context, "plugins", reports_of_plugins(app), columns, as_json, cause)
 
 
+@plugins.command("new")
+@click.argument("name")
+@click.option("--into", metavar="FOLDER", help="Where to write it; default: the first folder of MYAPP_PLUGIN_DIRS.")
+def new_plugin(name: str, into: str | None) -> None:
+    """Write a new plugin called NAME: a package that is served, tested and installed as it is."""
+    import_module(".new", __package__).create(name, into)
+
+
 @config.command("show")
 @as_json_option
 @click.pass_context

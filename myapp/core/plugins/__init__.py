@@ -14,6 +14,7 @@ if t.TYPE_CHECKING:
     from .lifecycle import start as start
     from .report import PluginReport as PluginReport
     from .report import get_report as get_report
+    from .scaffold import create_plugin as create_plugin
     from .state import Kept as Kept
     from .state import StateFile as StateFile
     from .state import decide as decide
@@ -24,6 +25,7 @@ __all__ = [
     "PluginContext",
     "PluginReport",
     "StateFile",
+    "create_plugin",
     "decide",
     "get_report",
     "hookimpl",
@@ -41,6 +43,7 @@ _MODULES = {
     "PluginContext": "context",
     "PluginReport": "report",
     "StateFile": "state",
+    "create_plugin": "scaffold",
     "decide": "state",
     "get_report": "report",
     "hookimpl": "hookspecs",

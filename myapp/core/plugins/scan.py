@@ -73,9 +73,12 @@ def scan(folders: Sequence[Path]) -> list[Candidate]:
 def from_argument(wanted: t.Any, rank: int, known: Iterable[Candidate]) -> Candidate:
     """Return the candidate for one element of ``create_app(plugins=[…])``.
 
-    :param wanted: the name of a candidate, the dotted name of a module, a module, or an object with hooks.
+    :param wanted: the name of a candidate, the dotted name of a module, the path of a plugin's folder or file, a
+        module, or an object with hooks.
     :param known: what a name is looked up in.
     """
+    if isinstance(wanted, Path):
+        return _at_path(wanted.absolute(), rank)
     if isinstance(wanted, str):
         match = next((candidate for candidate in known if candidate.name == normalize(wanted)), None)
         if match is not None:
@@ -149,6 +152,15 @@ def _in_folder(name: str, location: Path, file: Path, folder: Path, rank: int) -
         location=location,
         problem=wrong,
     )
+
+
+def _at_path(location: Path, rank: int) -> Candidate:
+    name = location.stem if location.suffix == ".py" else location.name
+    file = location if location.suffix == ".py" else location / "__init__.py"
+    if file.is_file():
+        return _in_folder(normalize(name), location, file, location.parent, rank)
+    summary = f"There is no plugin at {location}: it is no folder with an __init__.py and no Python file."
+    return Candidate(normalize(name), str(location), rank, problem=problem("not-found", summary))
 
 
 def _iter_entry_points() -> Iterator[Candidate]:

@@ -1,33 +1,31 @@
 from __future__ import annotations
 
-import sys
 import typing as t
-from pathlib import Path
 
 import pytest
 
+from myapp.testing import write_zoo
+from myapp.testing.folders import write_files
+
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from pathlib import Path
 
     from myapp import CustomFlask
-
-ZOO = Path(__file__).resolve().parents[2] / "apps" / "zoo"
 
 MakeFolder: t.TypeAlias = "Callable[..., Path]"
 
 
 @pytest.fixture
+def zoo(tmp_path: Path) -> Path:
+    """Return a plugin folder with every evil plugin."""
+    return write_zoo(tmp_path / "zoo")
+
+
+@pytest.fixture
 def make_folder(tmp_path: Path) -> MakeFolder:
     """Return a function that writes a plugin folder: ``make_folder("plugins", {"shop/__init__.py": "…"})``."""
-
-    def make(name: str, files: dict[str, str]) -> Path:
-        for file, text in files.items():
-            path = tmp_path / name / file
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        return tmp_path / name
-
-    return make
+    return lambda name, files: write_files(tmp_path / name, files)
 
 
 @pytest.fixture
@@ -42,22 +40,10 @@ def make_plugin_app(make_app: Callable[..., CustomFlask]) -> Callable[..., Custo
 
 
 @pytest.fixture
-def fake_distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """Return a function that installs a package with entry points, without pip."""
-    site = tmp_path / "site-packages"
-    site.mkdir()
-    monkeypatch.syspath_prepend(str(site))
-    installed: list[str] = []
+def fake_distribution(fake_dist: Callable[..., Path]) -> Callable[..., None]:
+    """Return a function that installs a distribution with modules, version 1.2."""
 
     def install(name: str, entry_points: str, **modules: str) -> None:
-        info = site / f"{name}-1.2.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n", encoding="utf-8")
-        (info / "entry_points.txt").write_text(entry_points, encoding="utf-8")
-        for module, text in modules.items():
-            (site / f"{module}.py").write_text(text, encoding="utf-8")
-        installed.extend(modules)
+        fake_dist(name, "1.2", entry_points, {f"{module}.py": text for module, text in modules.items()})
 
-    yield install
-    for module in installed:
-        sys.modules.pop(module, None)
+    return install

@@ -14,8 +14,6 @@ from myapp.__main__ import main
 from myapp.core.cli.offline import blueprints, config, plugins
 from tests.runners import runner
 
-from .conftest import ZOO
-
 if t.TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -41,9 +39,9 @@ def test_blueprints_list_is_one_document(make_app: MakeApp) -> None:
     assert (demo["state"], demo["problem"]) == ("active", None)
 
 
-def test_plugins_list_shows_problems_and_exits_1(make_plugin_app: MakeApp) -> None:
+def test_plugins_list_shows_problems_and_exits_1(zoo: Path, make_plugin_app: MakeApp) -> None:
     """A problem has a code, a sentence and the next step."""
-    result = invoke(plugins, "list", "--json", app=lambda: make_plugin_app(ZOO, MYAPP_PLUGINS="exits"))
+    result = invoke(plugins, "list", "--json", app=lambda: make_plugin_app(zoo, MYAPP_PLUGINS="exits"))
 
     entries = {entry["name"]: entry for entry in json.loads(result.stdout)["plugins"]}
     assert result.exit_code == 1
@@ -52,9 +50,9 @@ def test_plugins_list_shows_problems_and_exits_1(make_plugin_app: MakeApp) -> No
     assert entries["bad_signature"]["state"] == "disabled"
 
 
-def test_tables_are_readable(make_plugin_app: MakeApp) -> None:
+def test_tables_are_readable(zoo: Path, make_plugin_app: MakeApp) -> None:
     """Without ``--json`` there is a table, and below it what is wrong and what to do."""
-    result = invoke(plugins, "list", app=lambda: make_plugin_app(ZOO, MYAPP_PLUGINS="exits"))
+    result = invoke(plugins, "list", app=lambda: make_plugin_app(zoo, MYAPP_PLUGINS="exits"))
 
     assert result.stdout.splitlines()[0].split() == ["name", "state", "version", "mount", "origin"]
     assert "exits.py:3: SystemExit: 3" in result.stdout
