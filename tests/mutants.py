@@ -335,6 +335,20 @@ MUTANTS = [
         "tests/core/cli/test_doctor.py",
     ),
     Mutant(
+        "audit passes statements over",
+        "plugins/audit/trail.py",
+        "            self._statements.append(change)\n            self._register(change)\n",
+        "            self._statements.append(change)\n",
+        "tests/plugins/audit/test_audit.py",
+    ),
+    Mutant(
+        "audit keeps secrets that are public",
+        "plugins/audit/values.py",
+        "is_hidden = any(map(SECRET.search, names)) or hidden",
+        "is_hidden = hidden",
+        "tests/plugins/audit/test_audit.py",
+    ),
+    Mutant(
         "what is half registered is served",
         CORE + "app.py",
         "            quarantined[culprit] = error\n",
