@@ -349,6 +349,20 @@ MUTANTS = [
         "tests/plugins/audit/test_audit.py",
     ),
     Mutant(
+        "alerts queue up without end",
+        "plugins/slack_alerts/handler.py",
+        "        if self._queue.qsize() >= self._queue_size:\n",
+        "        if False:\n",
+        "tests/plugins/slack_alerts/test_alerts.py",
+    ),
+    Mutant(
+        "alerts tell of other apps",
+        "plugins/slack_alerts/handler.py",
+        "if has_app_context() and current_app._get_current_object() is not self._app():",
+        "if False:",
+        "tests/plugins/slack_alerts/test_alerts.py",
+    ),
+    Mutant(
         "what is half registered is served",
         CORE + "app.py",
         "            quarantined[culprit] = error\n",
