@@ -1,0 +1,79 @@
+"""What a statement writes: from SQLAlchemy's own description of it, else from its text."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from sqlalchemy.engine.interfaces import ExecuteStyle
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: What a statement that writes nothing begins with.
+READS = re.compile(
+    r"""[\s(;]*(select|values|table|show|pragma|set|reset|begin|start|commit|end|rollback|savepoint|release|lock|fetch
+    |declare|close|move|listen|unlisten|notify|discard|analyze|vacuum|checkpoint)\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+#: Texts and comments, in which every word may stand; and what locks rows without changing them.
+NOISE = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/|\bfor\s+(?:no\s+key\s+)?update\b", re.IGNORECASE | re.DOTALL)
+WRITE = re.compile(
+    r"""\b(insert|replace|update|delete|merge|truncate|create|alter|drop)\b
+    (?:\s+(?:or\s+\w+|into|from|only|unique|index|table|view|if|not|exists|temporary|temp))*
+    \s+([\w."]+)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def iter_writes(statement: str, context: t.Any) -> Iterator[tuple[str, str]]:
+    """Yield the action and the table of everything that a statement writes.
+
+    What a database function does, or a trigger, no statement says. Rather an entry too many than a change without one.
+
+    :param context: SQLAlchemy's execution context of it.
+    """
+    compiled = context.compiled
+    written = getattr(compiled, "statement", None)
+    # A part of a WITH may write as well.
+    if compiled is not None and not getattr(compiled, "ctes", None):
+        if context.isinsert or context.isupdate or context.isdelete:
+            action = "insert" if context.isinsert else "update" if context.isupdate else "delete"
+            table = written.table
+            yield action, getattr(table, "fullname", str(table))
+            return
+        if getattr(written, "is_select", False):
+            return
+    yield from _iter_text(NOISE.sub(" ", statement))
+
+
+def count_rows(cursor: t.Any, statement: str, context: t.Any) -> int | None:
+    """Return how many rows a statement wrote, or None when that cannot be known."""
+    if context.execute_style is ExecuteStyle.INSERTMANYVALUES:
+        # Sent in several batches, of which the cursor counts one.
+        return len(context.compiled_parameters)
+    if cursor.rowcount < 0 or NOISE.sub(" ", statement).lstrip().lower().startswith("with"):
+        # What a WITH returns says nothing of what its parts wrote.
+        return None
+    # SQLite counts when the last row of RETURNING has been fetched.
+    is_too_early = cursor.rowcount == 0 and context.dialect.name == "sqlite" and "RETURNING" in statement.upper()
+    return None if is_too_early else int(cursor.rowcount)
+
+
+def find_computed(context: t.Any) -> frozenset[tuple[str, str]]:
+    """Return the columns that an UPDATE sets to what the database computes, with their table."""
+    columns = getattr(context.compiled, "postfetch", None) if context.isupdate else None
+    return frozenset((column.table.fullname, column.name) for column in columns or ())
+
+
+def _iter_text(statement: str) -> Iterator[tuple[str, str]]:
+    if READS.match(statement):
+        return
+    found = False
+    for action, table in WRITE.findall(statement):
+        if not (action.lower() == "update" and table.lower() == "set"):  # ON CONFLICT DO UPDATE SET
+            found = True
+            yield action.lower(), table.replace('"', "")
+    words = statement.lower().split()
+    if not found and words and words[0] not in ("with", "explain"):
+        yield words[0][:16], "?"
