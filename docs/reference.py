@@ -5,8 +5,8 @@
     python docs/reference.py            # after a change of one of them
     python docs/reference.py --check    # exit 1 when the page is not what the code says; a test does this
 
-What a state or a key of the manifest means stands here, beside the code that may not be without it: one that is missing,
-or that is no longer there, is an error. Hooks say it in their docstrings, problems in their hints.
+What a state or a key of the manifest means stands here: one that is missing, or that is no longer there, is an error.
+Hooks say it in their docstrings, problems in their hints.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ all works together, [plugin-tutorial.md](plugin-tutorial.md) begins at the begin
 HOOKS_TEXT = """
 ## Hooks
 
-Functions of these names in the plugin's module, or methods of an object that is passed to `create_app(plugins=[…])`. The
-name is enough; `from myapp import hookimpl` marks one for pluggy's options. Each names the arguments that it wants, of
-those that there are. Any other function whose name begins with `myapp_` is a problem.
+Functions of these names in the plugin's module, or methods of an object that is passed to `create_app(plugins=[…])`.
+The name is enough; `from myapp import hookimpl` marks one for pluggy's options. Each names the arguments that it wants,
+of those that there are. Any other function whose name begins with `myapp_` is a problem.
 """
 MANIFEST_TEXT = """
 ## The manifest
@@ -97,14 +97,14 @@ From [configuration.md](configuration.md), which says where they are set. A plug
 """
 
 
-class ReferenceError(Exception):
+class UndescribedError(Exception):
     """What is there and what is described are not the same."""
 
 
 def render() -> str:
     """Return the page.
 
-    :raises ReferenceError: when something has no description, or a description has nothing that it describes.
+    :raises UndescribedError: when something has no description, or a description has nothing that it describes.
     """
     return "\n".join(_iter_lines()) + "\n"
 
@@ -133,7 +133,7 @@ def _hook(name: str) -> Iterator[str]:
     function = getattr(hookspecs, name)
     text = inspect.getdoc(function)
     if not text:
-        raise ReferenceError(f"The hook {name} has no docstring.")
+        raise UndescribedError(f"The hook {name} has no docstring.")
     arguments = ", ".join(inspect.signature(function).parameters)
     yield f"\n### `{name}({arguments})`\n\n{_as_markdown(text)}"
 
@@ -146,14 +146,14 @@ def _described(names: Iterable[str], meanings: Mapping[str, str], what: str) -> 
     known = list(names)
     for name in sorted({*known} ^ {*meanings}):
         said = "has no description" if name in known else "is described and not there"
-        raise ReferenceError(f"{what} {name} {said}: change docs/reference.py.")
+        raise UndescribedError(f"{what} {name} {said}: change docs/reference.py.")
     for name in known:
         yield f"`{name}`", meanings[name]
 
 
 def _problems() -> Iterator[tuple[str, str, str]]:
     if STATES.keys() != HINTS.keys():
-        raise ReferenceError(f"Problems without a state or a hint: {sorted(STATES.keys() ^ HINTS.keys())}")
+        raise UndescribedError(f"Problems without a state or a hint: {sorted(STATES.keys() ^ HINTS.keys())}")
     for code, state in STATES.items():
         yield f"`{code}`", f"`{state}`", HINTS[code]
 

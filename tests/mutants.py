@@ -328,6 +328,27 @@ MUTANTS = [
         "tests/core/ops/test_explain.py",
     ),
     Mutant(
+        "a new plugin replaces what is there",
+        CORE + "plugins/scaffold.py",
+        "    if os.path.lexists(target) or (folder",
+        "    if (folder",
+        "tests/core/plugins/test_scaffold.py",
+    ),
+    Mutant(
+        "a new plugin is written in place",
+        CORE + "plugins/scaffold.py",
+        "        aside.rename(target)",
+        "        shutil.copytree(aside, target, dirs_exist_ok=True)",
+        "tests/core/plugins/test_scaffold.py",
+    ),
+    Mutant(
+        "nobody watches an import",
+        "myapp/testing/contract/watch.py",
+        "        self._is_on = True",
+        "        self._is_on = False",
+        "tests/testing/test_contract.py",
+    ),
+    Mutant(
         "why is fine with a problem",
         CORE + "cli/offline.py",
         "context.exit(PROBLEMS if has_problems else OK)",

@@ -28,22 +28,37 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def myapp_configure(app: Flask, plugin: PluginContext) -> None:
-    """Attach Flask extensions, template filters, models. Called first, for every plugin."""
+    """Attach Flask extensions, template filters and models to ``app``; import what maps them.
+
+    Called first, for every plugin, and also on apps that are thrown away because another plugin fails: start nothing
+    here. What belongs to the app is kept in ``app.extensions["<plugin>"]``.
+    """
 
 
 @hookspec
 def myapp_blueprints(app: Flask, plugin: PluginContext) -> Blueprint | Iterable[Blueprint]:  # type: ignore[empty-body]
-    """Return a blueprint or several; the core registers them under the plugin's mount and name."""
+    """Return a blueprint or several; the core registers them under the plugin's mount and name.
+
+    Their URLs begin with the mount and their own ``url_prefix``. One that is named like the plugin keeps its name, with
+    endpoints such as ``shop.index``; others are put below it, ``shop.admin.index``. Their ``cli`` commands become
+    ``flask <plugin> …``.
+    """
 
 
 @hookspec
 def myapp_commands(app: Flask, plugin: PluginContext) -> click.Command | Iterable[click.Command]:  # type: ignore[empty-body]
-    """Return click commands, which become ``flask <plugin> …``; one group named like the plugin is used as it is."""
+    """Return click commands, which become ``flask <plugin> …``; one group named like the plugin is used as it is.
+
+    Each call of a command is one task: it commits when it ends without an error.
+    """
 
 
 @hookspec
 def myapp_migrations(plugin: PluginContext) -> Path | str:  # type: ignore[empty-body]
-    """Return the folder of the Alembic versions, absolute or below the plugin's folder."""
+    """Return the folder of the Alembic versions, absolute or below the plugin's folder.
+
+    ``flask db revision --of <plugin>`` writes into it. The names of the tables begin with that of the plugin.
+    """
 
 
 @hookspec
@@ -53,4 +68,8 @@ def myapp_slot(app: Flask, plugin: PluginContext, name: str, context: Mapping[st
 
 @hookspec
 def myapp_ready(app: Flask, plugin: PluginContext) -> None:
-    """Start threads, warm up. Called once, on the app that is going to serve."""
+    """Start threads, warm up: called once, on the app that is going to serve.
+
+    It comes last, when every plugin has been accepted. A plugin that fails here is served all the same, as
+    ``degraded``, because others may have started theirs.
+    """

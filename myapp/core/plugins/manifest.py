@@ -19,7 +19,8 @@ VARIABLE = "__plugin__"
 #: A version that needs no parser to be one.
 PLAIN_VERSION = re.compile(r"[0-9]+(\.[0-9]+)*")
 
-_TYPES: Mapping[str, type | tuple[type, ...]] = {
+#: The keys that a manifest may have, with the types of their values.
+KEYS: Mapping[str, type | tuple[type, ...]] = {
     "name": str,
     "version": str,
     "api": int,
@@ -70,9 +71,9 @@ def check_manifest(manifest: t.Any) -> None:
     if not isinstance(manifest, dict):
         raise ManifestError(f"it is a {type(manifest).__name__}, not a dict.")
     for key, value in manifest.items():
-        if key not in _TYPES:
-            raise ManifestError(f"{key!r} is not a key of it.{did_you_mean(str(key), list(_TYPES))}")
-        if not isinstance(value, _TYPES[key]):
+        if key not in KEYS:
+            raise ManifestError(f"{key!r} is not a key of it.{did_you_mean(str(key), list(KEYS))}")
+        if not isinstance(value, KEYS[key]):
             raise ManifestError(f"{key!r} is a {type(value).__name__}.")
     for key, rule in manifest.get("config", {}).items():
         if not isinstance(rule, dict) or rule.get("type", "str") not in TYPES:

@@ -36,6 +36,8 @@ SECONDS = 60.0
 CODE = (
     "import json, sys; given = json.loads(sys.argv[1]); sys.path[:] = given.pop('sys_path');"
     " from myapp.testing.contract.probe import main; main(**given)"
+    # A thread of the plugin may wait for ever, as it may in a server; Python would wait for it.
+    "; import os; sys.stdout.flush(); sys.stderr.flush(); os._exit(0)"
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import threading
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
@@ -101,20 +102,23 @@ def test_what_is_there_is_never_overwritten(kind: str, tmp_path: Path) -> None:
 
 def test_two_at_once_write_one_plugin(tmp_path: Path) -> None:
     """Exactly one of them; the others say so and leave nothing behind."""
+    barrier = threading.Barrier(4)
 
-    def create(_number: int) -> str:
+    def create(folder: Path) -> str:
+        barrier.wait(30)
         try:
-            return create_plugin("shop", tmp_path).name
+            return create_plugin("shop", folder).name
         except ScaffoldError as error:
             return str(error)
 
-    with ThreadPoolExecutor(8) as pool:
-        said = list(pool.map(create, range(8)))
-
-    assert said.count("shop") == 1
-    assert all(str(tmp_path / "shop") in one for one in said if one != "shop")
-    assert [path.name for path in tmp_path.iterdir()] == ["shop"]
-    assert (tmp_path / "shop" / "README.md").is_file()
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(5):
+            folder = tmp_path / str(number)
+            said = list(pool.map(create, [folder] * 4))
+            assert said.count("shop") == 1
+            assert all(str(folder / "shop") in one for one in said if one != "shop")
+            assert [path.name for path in folder.iterdir()] == ["shop"]
+            assert (folder / "shop" / "README.md").is_file()
 
 
 def test_folder_that_cannot_be_written_is_explained(tmp_path: Path) -> None:

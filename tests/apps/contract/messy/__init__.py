@@ -8,7 +8,7 @@ import threading
 import time
 
 import jinja2.defaults
-from flask import Blueprint, current_app, render_template
+from flask import Blueprint, Response, current_app, render_template
 
 from myapp import Model
 from sqlalchemy import String
@@ -62,3 +62,16 @@ def myapp_blueprints(app, plugin):
 
 def myapp_migrations(plugin):
     return "migrations"
+
+
+@blueprint.get("/endless")
+def endless():
+    def lines():
+        while True:
+            yield "more\n"
+
+    return Response(lines())
+
+
+def myapp_ready(app, plugin):
+    threading.Thread(target=threading.Event().wait).start()

@@ -1,0 +1,152 @@
+"""What each hook is given and what becomes of its result: one test for each, named after it."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import typing as t
+from pathlib import Path
+
+import click
+import pytest
+import sqlalchemy as sa
+from flask import Blueprint
+
+from myapp import Model, get_db
+from myapp.core.errors import PluginError
+from myapp.core.plugins import hookspecs
+from myapp.core.plugins.hooks import HOOKS
+from tests.conftest import Item
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask import Flask
+
+    from myapp import CustomFlask, PluginContext
+
+MakeApp: t.TypeAlias = "Callable[..., CustomFlask]"
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_hook_is_documented_and_tested(hook: str) -> None:
+    """It has a docstring, which is its entry in the reference, and a test below this folder that bears its name."""
+    tests = [
+        node.name
+        for file in Path(__file__).parent.glob("test_*.py")
+        for node in ast.parse(file.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef)
+    ]
+
+    assert inspect.getdoc(getattr(hookspecs, hook))
+    assert [name for name in tests if name.startswith(f"test_{hook}_")], f"No test is called test_{hook}_…"
+
+
+def test_myapp_configure_comes_first_with_the_app(make_app: MakeApp) -> None:
+    """Before any blueprint of any plugin is registered; what it attaches is there."""
+    seen: list[t.Any] = []
+
+    class First:
+        def myapp_configure(self, app: Flask, plugin: PluginContext) -> None:
+            seen.append((plugin.name, "first.page" in app.view_functions))
+            app.jinja_env.filters["shout"] = str.upper
+
+        def myapp_blueprints(self, app: Flask) -> Blueprint:
+            seen.append("blueprints")
+            blueprint = Blueprint("first", __name__)
+            blueprint.add_url_rule("/page", "page", lambda: app.jinja_env.from_string("{{ 'a'|shout }}").render())
+            return blueprint
+
+    class Second:
+        def myapp_configure(self, plugin: PluginContext) -> None:
+            seen.append(plugin.name)
+
+    app = make_app(First(), Second())
+
+    assert seen == [("first", False), "second", "blueprints"]
+    assert app.test_client().get("/first/page").text == "A"
+
+
+def test_myapp_blueprints_may_return_several(make_app: MakeApp) -> None:
+    """One, several, none; anything else is the plugin's mistake, with the name of what it returned."""
+
+    class Several:
+        result: t.Any = (Blueprint("several", __name__), Blueprint("more", __name__, url_prefix="/more"))
+
+        def myapp_blueprints(self, app: Flask) -> t.Any:
+            return self.result
+
+    app = make_app(Several())
+    assert sorted(name for name in app.blueprints if "several" in name) == ["several", "several.more"]
+
+    nothing, wrong = Several(), Several()
+    nothing.result, wrong.result = (), ["several"]
+    make_app(nothing)
+    with pytest.raises(PluginError, match="returned a str and not a Blueprint"):
+        make_app(wrong)
+
+
+def test_myapp_commands_are_tasks_below_the_plugin(make_app: MakeApp) -> None:
+    """A command of a plugin commits what it has written when it ends well."""
+
+    class Shop:
+        def myapp_commands(self, app: Flask) -> click.Command:
+            @click.command("sell")
+            @click.argument("name")
+            def sell(name: str) -> None:
+                get_db().add(Item(name=name))
+                if name == "bad":
+                    raise click.ClickException("not this one")
+
+            return sell
+
+    app = make_app(Shop())
+    with app.task():
+        Item.metadata.create_all(get_db().get_bind())
+    codes = [app.test_cli_runner().invoke(args=["shop", "sell", name]).exit_code for name in ("good", "bad")]
+
+    with app.task(read_only=True):
+        assert list(get_db().scalars(sa.select(Item.name))) == ["good"]
+    assert codes == [0, 1]
+
+
+def test_myapp_migrations_bring_the_tables(make_app: MakeApp, make_folder: Callable[..., Path]) -> None:
+    """The folder's migrations run for the plugin alone, with a version table of its own."""
+    migration = (
+        "import sqlalchemy as sa\nfrom alembic import op\nrevision, down_revision = 'ledger_0001', None\n"
+        "def upgrade():\n    op.create_table('ledger_lines', sa.Column('id', sa.Integer, primary_key=True))\n"
+    )
+    folder = make_folder(
+        "plugins",
+        {
+            "ledger/__init__.py": "def myapp_migrations(plugin):\n    return plugin.root_path / 'versions'\n",
+            "ledger/versions/0001_lines.py": migration,
+        },
+    )
+
+    app = make_app(folder / "ledger")
+
+    with app.task():
+        tables = sa.inspect(get_db().connection()).get_table_names()
+    assert {"ledger_lines", "alembic_version_ledger"} <= set(tables)
+    assert "ledger_lines" not in Model.metadata.tables
+
+
+def test_myapp_ready_is_called_last_and_once(make_app: MakeApp) -> None:
+    """When every plugin has been registered, in their order, on the app that is returned."""
+    seen: list[t.Any] = []
+
+    class Ready:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def myapp_commands(self) -> tuple[()]:
+            seen.append("commands")
+            return ()
+
+        def myapp_ready(self, app: Flask, plugin: PluginContext) -> None:
+            seen.append((plugin.name, app))
+
+    app = make_app(Ready("one"), Ready("two"))
+
+    assert seen == ["commands", "commands", ("one", app), ("two", app)]
