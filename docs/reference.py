@@ -22,6 +22,7 @@ from myapp.core.plugins import hookspecs
 from myapp.core.plugins.hooks import HOOKS
 from myapp.core.plugins.manifest import KEYS
 from myapp.core.plugins.report import HINTS, STATES, State
+from myapp.core.plugins.slots import SLOTS
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -73,6 +74,12 @@ Functions of these names in the plugin's module, or methods of an object that is
 The name is enough; `from myapp import hookimpl` marks one for pluggy's options. Each names the arguments that it wants,
 of those that there are. Any other function whose name begins with `myapp_` is a problem.
 """
+SLOTS_TEXT = """
+## Slots
+
+`{{ slot("name") }}` in a template is where plugins may add something. The templates of myapp have these; a plugin's own
+may have others.
+"""
 MANIFEST_TEXT = """
 ## The manifest
 
@@ -114,6 +121,8 @@ def _iter_lines() -> Iterator[str]:
     yield HOOKS_TEXT.rstrip()
     for name in _in_order(HOOKS):
         yield from _hook(name)
+    yield SLOTS_TEXT
+    yield from _table(("slot", "where"), ((f"`{name}`", where) for name, where in SLOTS.items()))
     yield MANIFEST_TEXT
     yield from _table(("key", "meaning"), _described(KEYS, KEY_MEANINGS, "the manifest's key"))
     yield STATES_TEXT

@@ -33,7 +33,14 @@ def test_reference_has_every_name(reference: t.Any) -> None:
 
     for name in reference.HOOKS:
         assert f"### `{name}(" in page
-    for name in (*reference.KEYS, *reference.STATE_MEANINGS, *reference.STATES, "MYAPP_PLUGIN_DIRS", "MYAPP_STRICT"):
+    for name in (
+        *reference.KEYS,
+        *reference.SLOTS,
+        *reference.STATE_MEANINGS,
+        *reference.STATES,
+        "MYAPP_PLUGIN_DIRS",
+        "MYAPP_STRICT",
+    ):
         assert f"\n| `{name}` |" in page
 
 

@@ -63,7 +63,11 @@ def myapp_migrations(plugin: PluginContext) -> Path | str:  # type: ignore[empty
 
 @hookspec
 def myapp_slot(app: Flask, plugin: PluginContext, name: str, context: Mapping[str, t.Any]) -> str | None:
-    """Return what stands in the slot ``name`` of a page: text, which is escaped, or ``Markup``; None for nothing."""
+    """Return what stands in the slot ``name`` of a page: text, which is escaped, or ``Markup``; None for nothing.
+
+    ``context`` is what the template was rendered with, read-only. It is called whenever a page is rendered, for every
+    slot of it, below; when it fails, the slot stays empty and the page is what it was.
+    """
 
 
 @hookspec

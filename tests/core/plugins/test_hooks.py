@@ -11,6 +11,7 @@ import click
 import pytest
 import sqlalchemy as sa
 from flask import Blueprint
+from markupsafe import Markup
 
 from myapp import Model, get_db
 from myapp.core.errors import PluginError
@@ -19,7 +20,7 @@ from myapp.core.plugins.hooks import HOOKS
 from tests.conftest import Item
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from flask import Flask
 
@@ -150,3 +151,19 @@ def test_myapp_ready_is_called_last_and_once(make_app: MakeApp) -> None:
     app = make_app(Ready("one"), Ready("two"))
 
     assert seen == ["commands", "commands", ("one", app), ("two", app)]
+
+
+def test_myapp_slot_fills_the_pages(make_app: MakeApp) -> None:
+    """It is asked for each slot of a page, by name, with what the page was rendered with."""
+    asked: dict[str, t.Any] = {}
+
+    class Theme:
+        def myapp_slot(self, plugin: PluginContext, name: str, context: Mapping[str, t.Any]) -> str | None:
+            asked[name] = context["request"].path
+            return Markup(f"<i>{plugin.name}</i>") if name == "footer" else None
+
+    page = make_app(Theme()).test_client().get("/").text
+
+    assert page.count("<i>theme</i>") == 1
+    assert {"head", "nav", "home", "footer"} <= asked.keys()
+    assert set(asked.values()) == {"/"}
