@@ -14,7 +14,7 @@ if t.TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 SOURCES = Path(__file__).with_name("evil")
-SUFFIX = ".py.txt"
+SUFFIX = ".txt"
 
 
 class Evil(t.NamedTuple):
@@ -46,7 +46,7 @@ class EvilPlugin(t.NamedTuple):
     """One of them, written to a folder of its own.
 
     :param name: of the plugin.
-    :param path: its file: ``make_app(evil.path, strict=False)``.
+    :param path: its file or its folder: ``make_app(evil.path, strict=False)``.
     :param state: what ``flask plugins list`` shows for it.
     :param code: of its problem.
     """
@@ -61,10 +61,15 @@ def write_zoo(folder: Path, names: Iterable[str] = EVIL_PLUGINS) -> Path:
     """Write the evil plugins ``names`` into the plugin folder ``folder``, which is made, and return it."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        (folder / f"{name}.py").write_bytes((SOURCES / f"{name}{SUFFIX}").read_bytes())
+        write_evil(name, folder)
     return folder
 
 
 def write_evil(name: str, folder: Path) -> EvilPlugin:
-    """Write one of them into ``folder``."""
-    return EvilPlugin(name, write_zoo(folder, [name]) / f"{name}.py", *EVIL_PLUGINS[name])
+    """Write one of them into ``folder``, which is made: a file, or a package."""
+    sources = [*(SOURCES / name).rglob(f"*{SUFFIX}")] or [SOURCES / f"{name}.py{SUFFIX}"]
+    for source in sources:
+        path = folder / str(source.relative_to(SOURCES)).removesuffix(SUFFIX)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(source.read_bytes())
+    return EvilPlugin(name, folder / (name if (SOURCES / name).is_dir() else f"{name}.py"), *EVIL_PLUGINS[name])
