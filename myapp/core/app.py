@@ -71,18 +71,14 @@ def create_app(
     ops.watch_folders(loaded)
     runtime = Runtime()
     wanted = None if plugins is None else tuple(plugins)
-    quarantined: dict[str, BlueprintError | PluginError] = {}
-    while True:
-        try:
-            app = _build(loaded, runtime, wanted, quarantined)
-            break
-        except (BlueprintError, PluginError) as error:
-            # Flask cannot unregister: an app with something half registered is thrown away and built without it. The
-            # dotted name of a module is never the name of a plugin.
-            culprit = error.module if isinstance(error, BlueprintError) else error.plugin
-            if loaded.is_strict or culprit in quarantined:
-                raise
-            quarantined[culprit] = error
+    with plugin_part.attempting(loaded.is_strict) as attempts:
+        while True:
+            try:
+                app = _build(loaded, runtime, wanted, attempts)
+                break
+            except (BlueprintError, PluginError) as error:
+                # Flask cannot unregister: an app with something half registered is thrown away and built without it.
+                attempts.put_aside(error)
     plugin_part.start(app)
     return app
 
@@ -91,7 +87,7 @@ def _build(
     loaded: config.Loaded,
     runtime: Runtime,
     wanted: tuple[t.Any, ...] | None,
-    quarantined: Mapping[str, BlueprintError | PluginError],
+    attempts: plugin_part.Attempts,
 ) -> CustomFlask:
     app = CustomFlask("myapp", instance_path=str(loaded.instance_path))
     app.extensions["myapp.runtime"] = runtime
@@ -100,8 +96,8 @@ def _build(
     web.init_app(app)
     data.init_app(app)
     access.init_app(app)
-    discovery.init_app(app, quarantined)
-    plugin_part.init_app(app, wanted, quarantined)
+    discovery.init_app(app, attempts.modules)
+    plugin_part.init_app(app, attempts, wanted)
     discovery.register_fallbacks(app)
     cli.init_app(app)
     # Last, so that the commit comes after everything that can fail; ops answers probes outside of it.

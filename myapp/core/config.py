@@ -42,6 +42,7 @@ READ_ELSEWHERE = frozenset({"MYAPP_METER_DATA"})
 #: What ``flask`` sets for itself: switches of the command line, not configuration.
 FLASK_SWITCHES = frozenset({"FLASK_APP", "FLASK_DEBUG", "FLASK_RUN_FROM_CLI", "FLASK_ENV", "FLASK_SKIP_DOTENV"})
 MINIMUM_SECRET_BYTES = 32
+SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|_KEY|KEY$|DSN|CREDENTIAL", re.IGNORECASE)
 
 
 def _names(value: t.Any) -> t.Any:
@@ -59,6 +60,12 @@ def _pairs(value: t.Any) -> t.Any:
     if not all(separator for _, separator, _ in pairs):
         raise ValueError("write it as name=/prefix, name=/prefix")
     return {name.strip(): prefix.strip() for name, _, prefix in pairs}
+
+
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len({name.replace("-", "_") for name in names}) != len(names):
+        raise ValueError("name each plugin once")
+    return names
 
 
 def _sqlite_url(path: Path) -> str:
@@ -103,6 +110,9 @@ class Settings(pydantic.BaseModel):
     plugin_dirs: Names = ("plugins",)
     plugins: Names | None = None
     plugins_disabled: Names = ()
+    required_plugins: Names = ()
+    plugin_order: t.Annotated[Names, AfterValidator(_each_once)] = ()
+    safe_mode: bool = False
     blueprint_packages: Names = ("myapp.blueprints",)
 
 
@@ -220,7 +230,8 @@ def init_app(app: Flask, loaded: Loaded) -> None:
     In development a missing ``SECRET_KEY`` is generated and kept in the instance folder, readable by its owner only.
     """
     app.config.update({f"MYAPP_{name.upper()}": value for name, value in loaded.settings})
-    app.config.update(loaded.others)
+    # An app may be thrown away after a plugin has changed a list of it; the next one begins with what was loaded.
+    app.config.update(_fresh(loaded.others))
     app.extensions["myapp.config"] = loaded
     for warning in loaded.warnings:
         logger.warning(warning)
@@ -228,9 +239,23 @@ def init_app(app: Flask, loaded: Loaded) -> None:
         app.config["SECRET_KEY"] = _development_key(loaded.instance_path)
 
 
+def _fresh(value: t.Any) -> t.Any:
+    """Return a copy of plain containers, however deep; anything else is somebody's object and stays the same."""
+    if type(value) is dict:
+        return {key: _fresh(inner) for key, inner in value.items()}
+    if type(value) is list:
+        return [_fresh(inner) for inner in value]
+    return set(value) if type(value) is set else value
+
+
 def get_config(app: Flask) -> Loaded:
     """Return what ``app`` was configured with."""
     return t.cast("Loaded", app.extensions["myapp.config"])
+
+
+def looks_secret(key: str) -> bool:
+    """Whether the value of ``key`` is hidden wherever settings are shown, going by its name."""
+    return SECRET.search(key) is not None
 
 
 def did_you_mean(word: str, possibilities: list[str]) -> str:

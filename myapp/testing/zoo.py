@@ -33,6 +33,7 @@ EVIL_PLUGINS: Mapping[str, Evil] = MappingProxyType(
         "duplicate_endpoint": Evil("broken-register", "hook-failed"),
         "exits": Evil("broken-import", "import-failed"),
         "import_raises": Evil("broken-import", "import-failed"),
+        "mapper_broken": Evil("broken-register", "mapper-failed"),
         "missing_dependency": Evil("broken-import", "import-failed"),
         "no_migrations": Evil("broken-register", "hook-failed"),
         "record_raises": Evil("broken-register", "hook-failed"),

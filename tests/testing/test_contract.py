@@ -51,7 +51,7 @@ SAID = {
     "starts_in_250_ms": [r"adds \d+ ms to every start"],
     "builds_twice": [],
     "two_apps_coexist": [r"/messy/fixed stays where it was", r"myapp_plugins.messy.APPS keeps an app"],
-    "disabled_equals_absent": [r"filters: messy instead of nothing"],
+    "disabled_equals_absent": [r"filters: messy: \S+ instead of nothing"],
     "names_are_its_own": [
         r"The URL /checkout lies outside of /messy",
         r"The endpoint checkout does not begin with messy",

@@ -21,7 +21,16 @@ from .migrations import (
 )
 from .model import Model
 from .outages import Outage, find_outage
-from .registry import get_metadata
+from .registry import (
+    CORE,
+    configure_models,
+    drop_models,
+    find_broken,
+    get_metadata,
+    iter_mappers,
+    model_packages,
+    owner_package,
+)
 from .session import TaskSession, get_db
 from .types import UTCDateTime
 
@@ -29,14 +38,18 @@ if t.TYPE_CHECKING:
     from flask import Flask
 
 __all__ = [
+    "CORE",
     "RESOURCE",
     "Model",
     "Outage",
     "Position",
     "TaskSession",
     "UTCDateTime",
+    "configure_models",
     "downgrade",
+    "drop_models",
     "ensure_schema",
+    "find_broken",
     "find_differences",
     "find_outage",
     "get_db",
@@ -44,6 +57,9 @@ __all__ = [
     "get_metadata",
     "get_schema",
     "init_app",
+    "iter_mappers",
+    "model_packages",
+    "owner_package",
     "positions",
     "register_migrations",
     "revise",

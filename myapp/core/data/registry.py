@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import typing as t
+
 import sqlalchemy as sa
-from sqlalchemy.orm import registry
+from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.orm import Mapper, RelationshipProperty, registry
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: Named constraints: a batch ALTER on SQLite cannot drop one without a name.
 NAMING = {
@@ -37,3 +43,84 @@ def owner_package(module: str) -> str:
     """Return the import root that owns the models of ``module``."""
     parts = module.split(".")
     return ".".join(parts[:2]) if parts[0] == "myapp_plugins" else parts[0]
+
+
+def model_packages() -> frozenset[str]:
+    """Return the import roots that have models, or had some when a name of theirs was looked up."""
+    return frozenset(_registries)
+
+
+def iter_mappers() -> Iterator[tuple[str, Mapper[t.Any]]]:
+    """Yield every mapped class of the process with its import root, in the order of their names."""
+    for package in sorted(_registries):
+        for mapper in sorted(_registries[package].mappers, key=str):
+            yield package, mapper
+
+
+def configure_models(package: str) -> None:
+    """Resolve the relationships of the models below ``package`` now, and not at somebody's first query.
+
+    :raises Exception: what SQLAlchemy or a model says when that cannot be done; :func:`find_broken` says whose.
+    """
+    if package in _registries:
+        _registries[package].configure(cascade=True)
+
+
+def find_broken() -> frozenset[str]:
+    """Return the import roots with a model that could not be configured; every query of their relatives fails, too."""
+    # Not public, but what configure() itself looks at before it says that a mapper has failed earlier.
+    return frozenset(package for package, mapper in iter_mappers() if getattr(mapper, "_configure_failed", False))
+
+
+def drop_models(packages: frozenset[str]) -> None:
+    """Unmap the models below ``packages``, which nobody uses, and forget their tables.
+
+    Their backrefs are taken from the models that stay: with one that leads to a model that cannot be configured, every
+    query of the core fails. A root whose models others are related to stays as it is.
+    """
+    for package in sorted(packages & _registries.keys()):
+        going = _registries[package]
+        for other in _registries.values():
+            if other is not going:
+                _loosen(other, going)
+    # Those that are related to others of them go first.
+    waiting = sorted(packages & _registries.keys())
+    while gone := [package for package in waiting if _dispose(package)]:
+        waiting = [package for package in waiting if package not in gone]
+
+
+def _loosen(staying: registry, going: registry) -> None:
+    """Take from ``staying`` the relationships that models of ``going`` have made on it: their backrefs."""
+    is_related = False
+    for mapper in staying.mappers:
+        for key, relationship in list(mapper._props.items()):
+            if not isinstance(relationship, RelationshipProperty):
+                continue
+            target: t.Any = relationship.argument
+            # Only a backref names its target by its mapper; what an author writes is a class or its name.
+            if isinstance(target, Mapper) and target.registry is going:
+                del mapper._props[key]
+                # A declarative class refuses to lose an attribute that is mapped; one that is not may go.
+                type.__setattr__(mapper.class_, key, None)
+                t.cast("t.Any", mapper.class_manager).uninstrument_attribute(key)
+                mapper._expire_memoizations()
+            elif _leads_to(relationship, going):
+                is_related = True
+    if not is_related:
+        staying._dependencies.discard(going)
+        going._dependents.discard(staying)
+
+
+def _leads_to(relationship: RelationshipProperty[t.Any], going: registry) -> bool:
+    """Whether a relationship that was configured leads to a model of ``going``."""
+    return "entity" in vars(relationship) and relationship.entity.mapper.registry is going
+
+
+def _dispose(package: str) -> bool:
+    try:
+        _registries[package].dispose()
+    except InvalidRequestError:
+        # Models that stay are related to it.
+        return False
+    del _registries[package]
+    return True

@@ -9,9 +9,11 @@ import logging
 import typing as t
 from types import MappingProxyType
 
-from ..config import did_you_mean
+from ..config import did_you_mean, get_config
+from . import ownership
 from .causes import describe
 from .claims import claims_path, join
+from .ownership import APPLICATION, CORE, Clash, Owner, Ownership, get_ownership, iter_rule_clashes, owner_of
 from .registration import register_fallback, register_found
 from .report import EXTENSION, ModuleReport, Problem, Recorder, get_recorder, get_report
 from .walk import Found, find_folders, scan, walk
@@ -22,14 +24,22 @@ if t.TYPE_CHECKING:
     from flask import Flask
 
 __all__ = [
+    "APPLICATION",
+    "CORE",
+    "Clash",
     "ModuleReport",
+    "Owner",
+    "Ownership",
     "Problem",
     "claims_path",
     "describe",
     "find_folders",
+    "get_ownership",
     "get_report",
     "init_app",
+    "iter_rule_clashes",
     "join",
+    "owner_of",
     "register_fallbacks",
     "scan",
 ]
@@ -49,6 +59,7 @@ def init_app(app: Flask, quarantined: Mapping[str, Exception] = MappingProxyType
         with the module in ``quarantined``, or give up in strict mode.
     """
     recorder = app.extensions[EXTENSION] = Recorder()
+    ownership.init_app(app, frozenset(get_config(app).sources))
     prefixes: dict[str, str] = app.config.get("MYAPP_BLUEPRINT_PREFIXES") or {}
     for root in app.config.get("MYAPP_BLUEPRINT_PACKAGES", ("myapp.blueprints",)):
         found: list[Found] = []

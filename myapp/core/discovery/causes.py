@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import traceback
 import typing as t
 from pathlib import Path
@@ -47,9 +48,10 @@ def describe(error: BaseException, home: str | None = None) -> str:
 
 def _places(error: BaseException) -> list[tuple[str, int]]:
     frames = traceback.extract_tb(error.__traceback__)
-    places = [
-        (frame.filename, frame.lineno or 0) for frame in frames if not frame.filename.startswith(("<", *CARRIERS))
-    ]
+    # Not imported for it: errors are described also when it is missing.
+    sqlalchemy = sys.modules.get("sqlalchemy")
+    carriers = ("<", *CARRIERS, *([_folder(sqlalchemy)] if sqlalchemy else []))
+    places = [(frame.filename, frame.lineno or 0) for frame in frames if not frame.filename.startswith(carriers)]
     if isinstance(error, SyntaxError) and error.filename:
         # A file that cannot be parsed has no frame.
         places.append((error.filename, error.lineno or 0))

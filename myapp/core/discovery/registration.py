@@ -12,6 +12,7 @@ from ..config import did_you_mean
 from ..errors import BlueprintError
 from .causes import describe
 from .claims import join, read_claims
+from .ownership import Owner, get_ownership
 from .report import ModuleReport, Problem, Recorder
 from .versions import find_successor, say_farewell
 from .walk import ATTRIBUTES, Found, attribute, blueprints_of
@@ -58,7 +59,8 @@ def _register(
     found: Sequence[Found],
     packages: frozenset[str],
 ) -> ModuleReport:
-    with _attributed_to(one.module):
+    owner = Owner("blueprint", one.module.__name__)
+    with _attributed_to(one.module), get_ownership(app).step(app, owner):
         init_app = attribute(one.module, "init_app")
         if init_app is not None:
             init_app(app)

@@ -11,12 +11,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from .. import data, discovery, plugins
 from ..config import MINIMUM_SECRET_BYTES, get_config
-from .explain import VARIABLE, owner_of
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
 
     from flask import Flask
+
+
+CLASH_HINT = "Let one of the two use another name."
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,13 @@ def iter_findings(app: Flask) -> Iterator[Finding]:
             problem = module.problem
             yield Finding(f"blueprint.{problem.code}", module.module, problem.summary, problem.hint)
     for plugin in plugins.get_report(app):
-        if plugin.problem is not None:
-            problem = plugin.problem
-            yield Finding(f"plugin.{problem.code}", plugin.name, problem.summary, problem.hint)
-    yield from _iter_rules_twice(app)
+        problems = [plugin.problem] if plugin.problem is not None else []
+        problems += [problem for problem in plugin.conflicts if problem != plugin.problem]
+        for problem in problems:
+            # Rules are looked at below: the application may have added some after it was built.
+            if problem.code != "rule-taken":
+                yield Finding(f"plugin.{problem.code}", plugin.name, problem.summary, problem.hint)
+    yield from _iter_clashes(app)
     yield from _iter_database(app)
     yield from _iter_instance(get_config(app).instance_path)
 
@@ -68,22 +73,14 @@ def _iter_settings(app: Flask) -> Iterator[Finding]:
         yield Finding("secret-key.short", "SECRET_KEY", summary, remedy)
 
 
-def _iter_rules_twice(app: Flask) -> Iterator[Finding]:
-    """Yield each rule of one owner that another has registered before: it is never reached."""
-    fallbacks = {name for report in discovery.get_report(app) if report.is_fallback for name in report.blueprints}
-    first: dict[tuple[str, str], str] = {}
-    for rule in app.url_map.iter_rules():
-        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-            # The names of variables make no difference to matching.
-            key = (method, VARIABLE.sub(lambda variable: f"<{variable[0][1:-1].rpartition(':')[0]}>", rule.rule))
-            winner = first.setdefault(key, rule.endpoint)
-            if winner == rule.endpoint or rule.endpoint.rpartition(".")[0] in fallbacks:
-                continue
-            one, other = owner_of(app, winner), owner_of(app, rule.endpoint)
-            if one != other:
-                summary = f"{one} ({winner}) and {other} ({rule.endpoint}) both have this rule; the first one answers."
-                hint = "Change one of the two paths; MYAPP_BLUEPRINT_PREFIXES moves a whole blueprint or plugin."
-                yield Finding("rule.twice", f"{method} {rule.rule}", summary[:1].upper() + summary[1:], hint)
+def _iter_clashes(app: Flask) -> Iterator[Finding]:
+    """Yield what two owners both have: rules, and what came second of the rest and is no plugin's."""
+    for clash in discovery.iter_rule_clashes(app):
+        yield Finding("rule.twice", clash.name, str(clash), plugins.HINTS["rule-taken"])
+    for clash in discovery.get_ownership(app).clashes:
+        # Those of plugins are in their reports.
+        if clash.later.kind != "plugin":
+            yield Finding(f"{clash.later.kind}.{clash.kind}-taken", clash.name, str(clash), CLASH_HINT)
 
 
 def _iter_database(app: Flask) -> Iterator[Finding]:

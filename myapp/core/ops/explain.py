@@ -117,16 +117,7 @@ def find_unserved(app: Flask, path: str) -> list[Unserved]:
 
 def owner_of(app: Flask, endpoint: str) -> str:
     """Return whose endpoint it is, in words."""
-    modules = {name: report.module for report in discovery.get_report(app) for name in report.blueprints}
-    known = {report.name for report in plugins.get_report(app) if report.state in ("active", "degraded")}
-    path = endpoint.rpartition(".")[0]
-    while path:
-        if path in modules:
-            return f"the blueprint module {modules[path]}"
-        if path in known:
-            return f"the plugin {path}"
-        path = path.rpartition(".")[0]
-    return "the application"
+    return str(discovery.owner_of(app, endpoint))
 
 
 def place_of(view: t.Any) -> str:

@@ -6,12 +6,17 @@ import typing as t
 from importlib import import_module
 
 if t.TYPE_CHECKING:
+    from .attempts import Attempts as Attempts
+    from .attempts import attempting as attempting
     from .context import PluginContext as PluginContext
     from .hookspecs import hookimpl as hookimpl
     from .lifecycle import init_app as init_app
-    from .lifecycle import iter_unknown_names as iter_unknown_names
-    from .lifecycle import scan_offline as scan_offline
     from .lifecycle import start as start
+    from .offline import iter_declared as iter_declared
+    from .offline import scan_offline as scan_offline
+    from .policy import iter_unknown_names as iter_unknown_names
+    from .report import HINTS as HINTS
+    from .report import STATES as STATES
     from .report import PluginReport as PluginReport
     from .report import get_report as get_report
     from .scaffold import create_plugin as create_plugin
@@ -21,15 +26,20 @@ if t.TYPE_CHECKING:
     from .state import read_state as read_state
 
 __all__ = [
+    "HINTS",
+    "STATES",
+    "Attempts",
     "Kept",
     "PluginContext",
     "PluginReport",
     "StateFile",
+    "attempting",
     "create_plugin",
     "decide",
     "get_report",
     "hookimpl",
     "init_app",
+    "iter_declared",
     "iter_unknown_names",
     "read_state",
     "scan_offline",
@@ -39,6 +49,10 @@ __all__ = [
 #: Which module gives which name. Resolved at first use (PEP 562): ``import myapp`` installs the finder of this
 #: package, and must not import Flask and SQLAlchemy for it.
 _MODULES = {
+    "Attempts": "attempts",
+    "HINTS": "report",
+    "STATES": "report",
+    "attempting": "attempts",
     "Kept": "state",
     "PluginContext": "context",
     "PluginReport": "report",
@@ -48,9 +62,10 @@ _MODULES = {
     "get_report": "report",
     "hookimpl": "hookspecs",
     "init_app": "lifecycle",
-    "iter_unknown_names": "lifecycle",
+    "iter_unknown_names": "policy",
     "read_state": "state",
-    "scan_offline": "lifecycle",
+    "iter_declared": "offline",
+    "scan_offline": "offline",
     "start": "lifecycle",
 }
 

@@ -1,106 +1,121 @@
-"""Import and register the plugins of a plan on one app. Whatever fails is the error of the plugin whose step runs."""
+"""Load and register the plugins of a plan on one app. Whatever fails is the error of the plugin whose step runs."""
 
 from __future__ import annotations
 
 import copy
-import importlib
-import sys
 import typing as t
-from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType
 
 import click
 from flask import Blueprint
 from flask.cli import AppGroup
 
 from ..data import register_migrations
-from ..discovery import describe
+from ..discovery import Clash, Owner, get_ownership
 from ..errors import PluginError
-from .context import PluginContext, read_settings
-from .finder import install_finder
+from .context import PluginContext
+from .failures import attributed, configure_models
 from .hooks import find_unknown_hook
+from .imports import file_of, import_plugin, root_of, why_skipped
+from .manifest import VARIABLE
 from .ownership import guarding
+from .settings import read_settings
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Mapping
 
     from flask import Flask
 
+    from .attempts import Attempts
     from .report import PluginState
     from .scan import Candidate
 
+    Loaded: t.TypeAlias = tuple[PluginContext, t.Any]
+    Step: t.TypeAlias = Callable[[Flask, PluginState, PluginContext, t.Any], None]
 
-def build(app: Flask, state: PluginState, order: Iterable[Candidate], prefixes: dict[str, str]) -> None:
-    """Import every plugin, then call each hook for all of them before the next hook.
 
+@dataclass
+class Builder:
+    """Imports and registers plugins on one app.
+
+    :param settings: every ``MYAPP_PLUGIN_…`` key that is set.
     :param prefixes: the operator's mounts, by plugin.
-    :raises PluginError: when one fails. The app is half built then: throw it away.
     """
-    state.active.extend(_load(app, candidate, prefixes) for candidate in order)
-    # pluggy calls the last that was registered first.
-    for plugin, target in reversed(state.active):
-        with attributed(plugin.name, "hook-failed", file_of(target)):
-            state.hooks.register(target, plugin.name)
-    for step in (_configure, _register_blueprints, _register_commands, _register_migrations):
-        for plugin, target in state.active:
-            with (
-                attributed(plugin.name, "hook-failed", file_of(target)),
-                guarding(app, state.guards, plugin.name),
-            ):
-                step(app, state, plugin, target)
 
+    app: Flask
+    state: PluginState
+    attempts: Attempts
+    settings: Mapping[str, t.Any]
+    prefixes: Mapping[str, str]
+    loaded: dict[str, Loaded] = field(default_factory=dict)
 
-@contextmanager
-def attributed(name: str, code: str, home: str | None = None) -> Iterator[None]:
-    """Turn whatever is raised, ``sys.exit()`` included, into the error of the plugin ``name``."""
-    try:
-        yield
-    except PluginError:
-        raise
-    except (Exception, SystemExit) as error:
-        summary = str(error) if code == "settings-invalid" else describe(error, home)
-        raise PluginError(name, code, summary) from error
+    def load(self, order: Iterable[Candidate]) -> dict[str, str]:
+        """Import plugins, in this order, up to the first that does not want to be served.
 
+        :return: that one, with its reason: others may require it, so that the plan is to be made anew. Nothing when
+            all want to.
+        :raises PluginError: when one cannot be imported.
+        """
+        for candidate in order:
+            if candidate.name not in self.loaded:
+                plugin, target = self.loaded[candidate.name] = self._load(candidate)
+                with attributed(plugin, "enabled-failed", file_of(target)):
+                    reason = why_skipped(target, self.app)
+                if reason:
+                    return {candidate.name: reason}
+        return {}
 
-def file_of(target: t.Any) -> str | None:
-    """Return the file that a plugin's module or object comes from, for messages."""
-    module = target if isinstance(target, ModuleType) else sys.modules.get(type(target).__module__)
-    return getattr(module, "__file__", None)
+    def register(self, order: Iterable[Candidate]) -> None:
+        """Call each hook for all plugins before the next hook.
 
+        :raises PluginError: when one fails. The app is half built then: throw it away.
+        """
+        plugins = [self.loaded[candidate.name] for candidate in order]
+        self.state.active.extend(plugins)
+        self.attempts.active = tuple(plugin.name for plugin, _ in plugins)
+        self.attempts.note_imports()
+        # pluggy calls the last that was registered first.
+        for plugin, target in reversed(plugins):
+            with attributed(plugin, "hook-failed", file_of(target)):
+                self.state.hooks.register(target, plugin.name)
+        ownership = get_ownership(self.app)
+        for name, step in STEPS.items():
+            for plugin, target in plugins:
+                with (
+                    attributed(plugin, "hook-failed", file_of(target), self.app),
+                    ownership.step(self.app, Owner("plugin", plugin.name)),
+                    guarding(self.app, self.state.guards, plugin.name),
+                ):
+                    step(self.app, self.state, plugin, target)
+                self.attempts.steps[plugin.name].append(name)
+        # Last: the models of a hook that imports them late are there as well.
+        for plugin, target in plugins:
+            configure_models(plugin, [other for other, _ in plugins], file_of(target))
 
-def _load(app: Flask, candidate: Candidate, prefixes: dict[str, str]) -> tuple[PluginContext, t.Any]:
-    """Return what the plugin is told about itself, and its module or object, which has no wrong hooks."""
-    name, version = candidate.name, candidate.version
-    # Before the import: a plugin that is not configured does not run.
-    with attributed(name, "settings-invalid"):
-        settings = read_settings(app, name, candidate.manifest.get("config", {}))
-    with attributed(name, "import-failed"):
-        target, module = _import(candidate)
-    with attributed(name, "hook-failed", file_of(target)):
-        unknown = find_unknown_hook(target)
-    if unknown:
-        raise PluginError(name, "hook-unknown", f"{file_of(target)}: {unknown}")
-    mount = prefixes.get(name, candidate.mount).strip("/")
-    return PluginContext(name, version, f"/{mount}" if mount else "", settings, module, _root_path(target)), target
-
-
-def _import(candidate: Candidate) -> tuple[t.Any, str]:
-    """Return the module or object with the hooks, and the dotted name of the module."""
-    if candidate.target is not None:
-        return candidate.target, candidate.module
-    module, _, attributes = candidate.module.partition(":")
-    if not module:
-        module = install_finder().claim(candidate.name, t.cast("Path", candidate.location))
-    target: t.Any = importlib.import_module(module)
-    for attribute in filter(None, attributes.split(".")):
-        target = getattr(target, attribute)
-    return target, module
-
-
-def _root_path(target: t.Any) -> Path | None:
-    file = file_of(target) if isinstance(target, ModuleType) else None
-    return Path(file).parent if file else None
+    def _load(self, candidate: Candidate) -> Loaded:
+        """Return what the plugin is told about itself, and its module or object, which has no wrong hooks."""
+        name = candidate.name
+        steps = self.attempts.steps[name] = ["found", "planned"]
+        # Before the import: a plugin that is not configured does not run.
+        try:
+            settings = read_settings(self.settings, name, candidate.manifest.get("config", {}))
+        except ValueError as error:
+            raise PluginError(name, "settings-invalid", str(error)) from None
+        mount = self.prefixes.get(name, candidate.mount).strip("/")
+        plugin = PluginContext(name, candidate.version, f"/{mount}" if mount else "", settings, "", None)
+        with attributed(plugin, "import-failed"):
+            target, module = import_plugin(candidate, self.attempts)
+        steps.append("imported")
+        with attributed(plugin, "hook-failed", file_of(target)):
+            unknown = find_unknown_hook(target)
+        if unknown:
+            raise PluginError(name, "hook-unknown", f"{file_of(target)}: {unknown}")
+        if not candidate.has_manifest and getattr(target, VARIABLE, None) is not None:
+            summary = f"{VARIABLE} is to be a literal at the top of the module: it is read before the import."
+            raise PluginError(name, "manifest-invalid", f"{file_of(target)}: {summary}")
+        return replace(plugin, module=module, root_path=root_of(target)), target
 
 
 def _configure(app: Flask, state: PluginState, plugin: PluginContext, target: t.Any) -> None:
@@ -119,7 +134,7 @@ def _register_blueprints(app: Flask, state: PluginState, plugin: PluginContext, 
         app.cli.commands.update(commands)
         if added:
             own = dict(blueprint.cli.commands) if bare or blueprint.cli_group is None else added
-            _mount_commands(app, plugin, own, blueprint.name)
+            _mount_commands(app, plugin, own)
             commands = dict(app.cli.commands)
 
 
@@ -129,23 +144,36 @@ def _register_commands(app: Flask, state: PluginState, plugin: PluginContext, ta
         # A copy: the group is the plugin module's, which another app of the process uses as well.
         group = copy.copy(commands[0])
         group.commands = dict(group.commands)
-        own = app.cli.commands.get(plugin.name)
-        for name, command in own.commands.items() if isinstance(own, click.Group) else ():
+        own = _own_group(app, plugin)
+        for name, command in own.commands.items() if own is not None else ():
             _add_command(plugin, group, name, command)
         app.cli.commands.pop(plugin.name, None)
         app.cli.add_command(group, plugin.name)
     elif commands:
-        _mount_commands(app, plugin, {str(command.name): command for command in commands}, plugin.name)
+        _mount_commands(app, plugin, {str(command.name): command for command in commands})
 
 
-def _mount_commands(app: Flask, plugin: PluginContext, commands: dict[str, click.Command], source: str) -> None:
+def _mount_commands(app: Flask, plugin: PluginContext, commands: dict[str, click.Command]) -> None:
     """Put ``commands`` into the group ``flask <plugin>``, which is made for this app."""
-    group = app.cli.commands.get(plugin.name)
-    if not isinstance(group, click.Group):
+    group = _own_group(app, plugin)
+    if group is None:
         group = AppGroup(plugin.name, help=f"Commands of the plugin {plugin.name}.")
         app.cli.add_command(group)
     for name, command in commands.items():
         _add_command(plugin, group, name.removeprefix(f"{plugin.name}."), command)
+
+
+def _own_group(app: Flask, plugin: PluginContext) -> click.Group | None:
+    """Return the group ``flask <plugin>`` if the plugin has one; a command of that name is nobody else's."""
+    ownership, owner = get_ownership(app), Owner("plugin", plugin.name)
+    found = app.cli.commands.get(plugin.name)
+    first = ownership.commands.get(plugin.name, owner)
+    if found is not None and first != owner:
+        ownership.clashes.append(Clash("command", plugin.name, first, owner, owner))
+        ownership.commands[plugin.name] = owner
+        del app.cli.commands[plugin.name]
+        return None
+    return found if isinstance(found, click.Group) else None
 
 
 def _add_command(plugin: PluginContext, group: click.Group, name: str, command: click.Command) -> None:
@@ -173,3 +201,14 @@ def _several(results: list[t.Any], kind: type[t.Any]) -> list[t.Any]:
         if not isinstance(value, kind):
             raise TypeError(f"The hook returned a {type(value).__name__} and not a {kind.__name__}.")
     return several
+
+
+#: What registers, in this order.
+STEPS: Mapping[str, Step] = MappingProxyType(
+    {
+        "configured": _configure,
+        "blueprints": _register_blueprints,
+        "commands": _register_commands,
+        "migrations": _register_migrations,
+    }
+)

@@ -57,6 +57,11 @@ class PluginFinder:
             self._modules[module] = real
             return module
 
+    def release(self, module: str) -> None:
+        """Forget a plugin that nobody uses: its name is free again."""
+        with self._lock:
+            self._modules.pop(module, None)
+
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import typing as t
+from types import ModuleType
 
 import pluggy
 
@@ -52,6 +53,11 @@ class HookManager(pluggy.PluginManager):
         return call
 
 
+def find_hooks(plugin: t.Any) -> list[str]:
+    """Return the names of the hooks that a plugin implements."""
+    return [name for name in HOOKS if _is_function(plugin, name)]
+
+
 def find_unknown_hook(plugin: t.Any) -> str:
     """Return a sentence about a function that looks like a hook and is none; nothing when all is well."""
     for name in _iter_hook_names(plugin):
@@ -61,6 +67,12 @@ def find_unknown_hook(plugin: t.Any) -> str:
 
 
 def _iter_hook_names(plugin: t.Any) -> Iterator[str]:
+    if isinstance(plugin, ModuleType):
+        # Nothing is inherited and nothing evaluated: a look at fifty modules costs what one object does.
+        for name, value in vars(plugin).items():
+            if inspect.isfunction(value) and (name.startswith(hookspecs.PREFIX) or hasattr(value, _MARK)):
+                yield name
+        return
     for name in dir(plugin):
         function = inspect.getattr_static(plugin, name, None)
         if _is_function(plugin, name) and (name.startswith(hookspecs.PREFIX) or hasattr(function, _MARK)):

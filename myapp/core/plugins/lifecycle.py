@@ -5,47 +5,54 @@ from __future__ import annotations
 import logging
 import typing as t
 from dataclasses import replace
-from importlib import import_module
 
-from ..config import did_you_mean, get_config
+from ..config import get_config
 from ..discovery import get_report as get_module_report
 from ..discovery import join
-from ..errors import PluginError
+from ..errors import ConfigurationError, PluginError
 from .breaker import Guards
-from .build import attributed, build, file_of
+from .build import Builder
+from .conflicts import iter_conflicts
+from .failures import attributed
 from .finder import install_finder
-from .hooks import HookManager
+from .hooks import HookManager, find_hooks
+from .imports import file_of
 from .manifest import problem
 from .ownership import guarding
-from .plan import RESERVED, Plan, Policy, make_plan, report_unserved
+from .plan import Plan, is_needed, make_plan, report_unserved
+from .policy import iter_unknown_names, make_policy, refuse_contradictions
 from .report import EXTENSION, PluginReport, PluginState, get_state
 from .scan import from_argument, scan
 from .slots import attach_slots
+from .state import read_state, remember_critical
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from flask import Flask
 
     from ..config import Loaded
+    from ..discovery import Problem
+    from .attempts import Attempts
     from .scan import Candidate
+    from .state import StateFile
 
 logger = logging.getLogger("myapp.plugins")
 
 
-def init_app(
-    app: Flask, wanted: tuple[t.Any, ...] | None = None, quarantined: Mapping[str, Exception] | None = None
-) -> None:
+def init_app(app: Flask, attempts: Attempts, wanted: tuple[t.Any, ...] | None = None) -> None:
     """Find the plugins, decide which of them are served in which order, and register them.
 
-    Reads ``MYAPP_PLUGIN_DIRS`` (folders below the one of devapp.py), ``MYAPP_PLUGINS`` (the only plugins that may be
-    loaded), ``MYAPP_PLUGINS_DISABLED``, ``MYAPP_BLUEPRINT_PREFIXES`` (the operator's mounts) and
-    ``MYAPP_PLUGIN_<NAME>__<KEY>``.
+    Reads ``MYAPP_SAFE_MODE``, ``MYAPP_PLUGIN_DIRS`` (folders below the one of devapp.py), ``MYAPP_PLUGINS`` (the only
+    plugins that are enabled), ``MYAPP_PLUGINS_DISABLED``, ``MYAPP_REQUIRED_PLUGINS``, ``MYAPP_PLUGIN_ORDER``,
+    ``MYAPP_BLUEPRINT_PREFIXES`` (the operator's mounts), ``MYAPP_PLUGIN_<NAME>__<KEY>``, and ``plugins.json`` in the
+    instance folder.
 
+    :param attempts: what failed in earlier builds of this app.
     :param wanted: None for those that are found; else exactly these names, modules or objects.
-    :param quarantined: the plugins that failed in earlier builds of this app, with their errors. Errors of blueprint
-        modules may be among them: a dotted name is no plugin's.
-    :raises PluginError: when a plugin fails; in strict mode also when one is rejected. Build another app.
+    :raises PluginError: when a plugin fails; in strict mode, and for a critical one, also when it is rejected. Build
+        another app.
+    :raises ConfigurationError: when ``plugins.json`` cannot be used, or the settings contradict each other.
     """
     loaded = get_config(app)
     finder = install_finder()
@@ -56,14 +63,28 @@ def init_app(
     state.is_discovered = wanted is None
     if wanted is not None:
         candidates = [from_argument(one, rank, candidates) for rank, one in enumerate(wanted)]
-    plan = make_plan(candidates, _policy(app, loaded, wanted, quarantined or {}))
-    if loaded.is_strict:
-        _raise_for_rejected(plan)
+    kept = read_state(loaded)
+    if not loaded.settings.safe_mode:
+        kept = _remember(loaded, candidates)
+        if state.is_discovered:
+            refuse_contradictions(loaded, kept)
+    names = {name.partition(".")[0] for report in get_module_report(app) for name in report.blueprints}
+    policy = make_policy(loaded, kept, attempts.plugins, reserved=names, is_discovered=state.is_discovered)
+    attempts.critical = frozenset(candidate.name for candidate in candidates if is_needed(candidate, policy))
+    settings = {key: value for key, value in app.config.items() if str(key).startswith("MYAPP_PLUGIN_")}
     prefixes: dict[str, str] = app.config.get("MYAPP_BLUEPRINT_PREFIXES") or {}
-    state.guards.critical = frozenset(candidate.name for candidate in plan.order if _is_critical(candidate))
-    build(app, state, plan.order, prefixes)
+    builder = Builder(app, state, attempts, settings, prefixes)
+    while True:
+        plan = make_plan(candidates, policy)
+        _raise_for_rejected(plan, loaded.is_strict)
+        no = builder.load(plan.order)
+        if not no:
+            break
+        policy = replace(policy, skipped={**policy.skipped, **no})
+    state.guards.critical = attempts.critical
+    builder.register(plan.order)
     attach_slots(app, state)
-    _seal(state, plan, prefixes)
+    _seal(state, plan, attempts, prefixes)
 
 
 def start(app: Flask) -> None:
@@ -72,110 +93,123 @@ def start(app: Flask) -> None:
     An app that is thrown away has started nothing. A plugin that fails here has been registered already, and others
     may have started threads: it stays, as ``degraded``.
 
-    :raises PluginError: in strict mode.
+    :raises PluginError: in strict mode, and of a critical plugin.
     """
     state = get_state(app)
-    for _, summary in iter_unknown_names(app):
-        logger.warning(summary)
-    for report in state.reports:
-        if report.problem is not None:
-            logger.error("The plugin %s is not served (%s): %s", report.name, report.state, report.problem.summary)
+    state.reports = tuple(_with_conflicts(app, state.reports))
+    _log(app, state.reports)
     for plugin, target in state.active:
+        report = next(report for report in state.reports if report.name == plugin.name and "migrations" in report.steps)
         try:
             with (
-                attributed(plugin.name, "ready-failed", file_of(target)),
+                attributed(plugin, "ready-failed", file_of(target)),
                 guarding(app, state.guards, plugin.name),
             ):
                 state.hooks.call("myapp_ready", target, app=app, plugin=plugin)
+            changed = replace(report, steps=(*report.steps, "ready"))
         except PluginError as error:
+            if report.is_critical:
+                raise error.as_critical() from error
             if get_config(app).is_strict:
                 raise
-            logger.exception("The plugin %s is served, but its myapp_ready failed.", plugin.name)
-            state.reports = tuple(
-                replace(report, state="degraded", problem=problem(error.code, error.summary))
-                if report.name == plugin.name and report.state == "active"
-                else report
-                for report in state.reports
-            )
+            logger.error("The plugin %s is served, but its myapp_ready failed.\n%s", plugin.name, error.traceback)
+            wrong = problem(error.code, error.summary)
+            changed = replace(report, state="degraded", problem=wrong, traceback=error.traceback)
+        state.reports = tuple(changed if one is report else one for one in state.reports)
 
 
-def iter_unknown_names(app: Flask) -> Iterator[tuple[str, str]]:
-    """Yield each setting that names a plugin that there is not, with a sentence about it."""
-    state, settings = get_state(app), get_config(app).settings
-    if not state.is_discovered:
-        return
-    known = [report.name for report in state.reports]
-    for key, names in (
-        ("MYAPP_PLUGINS", settings.plugins or ()),
-        ("MYAPP_PLUGINS_DISABLED", settings.plugins_disabled),
-    ):
-        for name in names:
-            if name.replace("-", "_") not in known:
-                yield key, f"{key} names {name}, which is no plugin.{did_you_mean(name, known)}"
+def _remember(loaded: Loaded, candidates: Sequence[Candidate]) -> StateFile:
+    """Keep which of the candidates are critical, and return what is kept of all.
 
-
-def scan_offline(loaded: Loaded) -> tuple[PluginReport, ...]:
-    """Return what can be said of the plugins without importing one, for the time when the app cannot boot."""
-    plan = make_plan(scan(loaded.plugin_dirs), _operators_policy(loaded, RESERVED))
-    found = [report_unserved(candidate, "unknown") for candidate in plan.order]
-    return (*found, *plan.rejected)
-
-
-def _policy(
-    app: Flask, loaded: Loaded, wanted: tuple[t.Any, ...] | None, quarantined: Mapping[str, Exception]
-) -> Policy:
-    names = {name.partition(".")[0] for report in get_module_report(app) for name in report.blueprints}
-    policy = _operators_policy(loaded, RESERVED | names | {"static"})
-    if wanted is not None:
-        # What the code asks for by name is neither discovered nor up to the operator's lists.
-        policy = replace(policy, allowed=None, disabled=frozenset())
-    errors = [error for error in quarantined.values() if isinstance(error, PluginError)]
-    return replace(policy, quarantined={error.plugin: problem(error.code, error.summary) for error in errors})
-
-
-def _operators_policy(loaded: Loaded, reserved: frozenset[str]) -> Policy:
-    allowed = loaded.settings.plugins
-    return Policy(
-        allowed=None if allowed is None else frozenset(name.replace("-", "_") for name in allowed),
-        disabled=frozenset(name.replace("-", "_") for name in loaded.settings.plugins_disabled),
-        reserved=reserved,
-        app_version=_own_version(),
-    )
-
-
-def _own_version() -> str:
-    # Not from the installed metadata: a checkout need not be installed.
-    return str(import_module(__name__.partition(".")[0]).__version__)
-
-
-def _is_critical(candidate: Candidate) -> bool:
-    return bool(candidate.manifest.get("critical"))
-
-
-def _raise_for_rejected(plan: Plan) -> None:
-    for report in plan.rejected:
-        if report.problem is not None:
-            raise PluginError(report.name, report.problem.code, report.problem.summary)
-
-
-def _seal(state: PluginState, plan: Plan, prefixes: Mapping[str, str]) -> None:
-    candidates = {candidate.name: candidate for candidate in plan.order}
-    active = [
-        PluginReport(
-            plugin.name,
-            plugin.version,
-            "active",
-            candidates[plugin.name].origin,
-            module=plugin.module,
-            mount=plugin.mount,
-            file=file_of(target) or "",
-            is_critical=plugin.name in state.guards.critical,
+    :raises ConfigurationError: when the file cannot be used.
+    """
+    found = {}
+    for candidate in reversed(candidates):
+        # Reversed: of two with one name the first counts.
+        if candidate.is_critical is not None and candidate.target is None:
+            found[candidate.name] = (candidate.is_critical, candidate.origin)
+    kept = read_state(loaded).require()
+    try:
+        return remember_critical(loaded, found)
+    except ConfigurationError as error:
+        # A folder that cannot be written is no reason not to serve; what is lost is the memory alone.
+        names = ", ".join(sorted(name for name, (is_critical, _) in found.items() if is_critical))
+        logger.warning(
+            "That %s is critical cannot be remembered for the day on which its manifest cannot be read; name it in"
+            " MYAPP_REQUIRED_PLUGINS. %s",
+            names,
+            error.problems[0],
         )
-        for plugin, target in state.active
-    ]
-    # Where the operator has put the others.
-    rejected = [
-        replace(report, mount=join("", prefixes[report.name])) if report.name in prefixes else report
-        for report in plan.rejected
-    ]
-    state.reports = (*active, *rejected)
+        return kept
+
+
+def _raise_for_rejected(plan: Plan, is_strict: bool) -> None:
+    for report in plan.rejected:
+        wrong = report.problem
+        if wrong is not None and (is_strict or report.is_critical):
+            hint = f" {wrong.hint.replace('NAME', report.name)}" if report.is_critical else ""
+            raise PluginError(report.name, wrong.code, wrong.summary + hint, is_critical=report.is_critical)
+
+
+def _seal(state: PluginState, plan: Plan, attempts: Attempts, prefixes: Mapping[str, str]) -> None:
+    candidates = {candidate.name: candidate for candidate in plan.order}
+    reports = []
+    for plugin, target in state.active:
+        candidate = candidates[plugin.name]
+        report = report_unserved(candidate, "active")
+        reports.append(
+            replace(
+                report,
+                module=plugin.module,
+                mount=plugin.mount,
+                file=file_of(target) or "",
+                reason=_reason(candidate, target),
+                is_critical=plugin.name in attempts.critical,
+                steps=tuple(attempts.steps[plugin.name]),
+            )
+        )
+    for report in plan.rejected:
+        failure = attempts.plugins.get(report.name)
+        if failure is not None and report.problem is not None and report.problem.code == failure.code:
+            report = replace(report, steps=failure.steps, traceback=failure.traceback)
+        # Where the operator has put it.
+        mount = join("", prefixes[report.name]) if report.name in prefixes else report.mount
+        reports.append(replace(report, mount=mount))
+    state.reports = tuple(reports)
+
+
+def _reason(candidate: Candidate, target: t.Any) -> str:
+    """Return what its author may not have meant, though it is no problem."""
+    if not find_hooks(target):
+        return "It serves nothing: it has none of the hooks; docs/plugins.md lists them."
+    return "" if candidate.has_manifest else "It has no manifest."
+
+
+def _with_conflicts(app: Flask, reports: Sequence[PluginReport]) -> Iterator[PluginReport]:
+    conflicts: dict[str, list[Problem]] = {}
+    for name, one in iter_conflicts(app):
+        conflicts.setdefault(name, []).append(one)
+    for report in reports:
+        if report.state == "active" and report.name in conflicts:
+            found = tuple(conflicts[report.name])
+            report = replace(report, conflicts=found, problem=found[0])
+        yield report
+
+
+def _log(app: Flask, reports: Sequence[PluginReport]) -> None:
+    """Say what is not as somebody wants it: once, for the app that stands."""
+    if get_config(app).settings.safe_mode:
+        logger.warning("MYAPP_SAFE_MODE is on: no plugin is loaded.")
+    for _, summary in iter_unknown_names(app):
+        logger.warning(summary)
+    for report in reports:
+        if report.problem is not None and report.state == "active":
+            for conflict in report.conflicts:
+                logger.error("The plugin %s is served, but: %s", report.name, conflict.summary)
+        elif report.problem is not None:
+            text = f"\n{report.traceback}" if report.traceback else ""
+            logger.error(
+                "The plugin %s is not served (%s): %s%s", report.name, report.state, report.problem.summary, text
+            )
+        elif report.is_critical and report.state in ("disabled", "skipped"):
+            logger.warning("The critical plugin %s is not loaded: %s", report.name, report.reason)

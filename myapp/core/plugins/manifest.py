@@ -5,21 +5,24 @@ from __future__ import annotations
 import ast
 import re
 import typing as t
+from dataclasses import dataclass, field
 
 from ..config import did_you_mean
 from ..discovery import Problem, describe
-from .context import TYPES
 from .report import HINTS
+from .settings import check_rules
 
 if t.TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 VARIABLE = "__plugin__"
+#: The newest version of the rules between the core and a plugin, the manifest's ``api``.
+API = 1
 #: A version that needs no parser to be one.
 PLAIN_VERSION = re.compile(r"[0-9]+(\.[0-9]+)*")
 
-#: The keys that a manifest may have, with the types of their values.
+#: The keys of a manifest, and the types of their values.
 KEYS: Mapping[str, type | tuple[type, ...]] = {
     "name": str,
     "version": str,
@@ -27,87 +30,171 @@ KEYS: Mapping[str, type | tuple[type, ...]] = {
     "app": str,
     "summary": str,
     "requires": dict,
-    "after": list,
-    "before": list,
+    "after": (list, tuple),
+    "before": (list, tuple),
     "mount": str,
     "critical": bool,
+    "enabled": bool,
     "config": dict,
 }
 
 
-class ManifestError(ValueError):
-    """What is wrong with a manifest, as a sentence; caught where the file is known."""
+@dataclass(frozen=True)
+class Manifest:
+    """What a plugin says of itself before it is imported.
+
+    :param values: the keys that can be used; a key that cannot is left out, and a problem.
+    :param is_critical: None when that is not known: there is no manifest, or it cannot be read.
+    :param problem: everything that is wrong with it, at once.
+    :param is_there: whether there is one at all.
+    """
+
+    values: dict[str, t.Any] = field(default_factory=dict)
+    is_critical: bool | None = None
+    problem: Problem | None = None
+    is_there: bool = False
 
 
-def read_manifest(file: Path) -> tuple[dict[str, t.Any] | None, Problem | None]:
-    """Return the manifest in ``file``, or None when there is none, and what is wrong with it.
+def read_manifest(file: Path) -> Manifest:
+    """Return the manifest in ``file``.
 
     Nothing is executed: a plugin that is disabled, incompatible or cannot be parsed can still say so.
     """
     try:
         tree = ast.parse(file.read_bytes(), filename=str(file))
-    except (SyntaxError, ValueError, OSError) as error:
+    except OSError as error:
+        return Manifest(problem=problem("import-failed", describe(error, str(file))))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         # A null byte is a ValueError on some versions of Python.
-        return None, problem("syntax-error", describe(error, str(file)))
-    for node in tree.body:
-        value = _assigned(node)
-        if value is None:
-            continue
-        try:
-            manifest = ast.literal_eval(value)
-            check_manifest(manifest)
-        except ValueError as error:
-            reason = str(error) if isinstance(error, ManifestError) else "it is not a literal."
-            return None, problem("manifest-invalid", f"{file}:{node.lineno}: {VARIABLE}: {reason}")
-        return manifest, None
-    return None, None
+        return Manifest(problem=problem("syntax-error", describe(error, str(file))))
+    found = [(node.lineno, value) for node in tree.body if (value := _assigned(node)) is not None]
+    if not found:
+        return Manifest()
+    line, value = found[0]
+    problems: list[tuple[int, str]] = []
+    if len(found) > 1:
+        problems.append((found[1][0], f"it is assigned a second time; the first is in line {line}."))
+    values: t.Any = {}
+    if isinstance(value, ast.Dict):
+        values = _read_entries(value, problems)
+    else:
+        what = type(value.value).__name__ if isinstance(value, ast.Constant) else type(value).__name__.lower()
+        problems.append((line, f"it is a {what} and not a dict, written out, with values that are literals."))
+    lines = {key: key_node.lineno for key, key_node in _iter_keys(value)}
+    values, wrong = check_manifest(values)
+    problems += [(lines.get(key, line), sentence) for key, sentence in wrong]
+    return Manifest(values, _is_critical(value, values), _join(file, problems), is_there=True)
 
 
-def check_manifest(manifest: t.Any) -> None:
-    """Raise unless ``manifest`` has known keys with values of the right form.
+def from_object(wanted: t.Any, manifest: t.Any) -> Manifest:
+    """Return the manifest of a module or an object that was passed to ``create_app``."""
+    values, wrong = check_manifest(manifest)
+    sentences = " ".join(sentence for _, sentence in wrong)
+    is_critical = bool(manifest.get("critical")) if isinstance(manifest, dict) else False
+    return Manifest(
+        values, is_critical, problem("manifest-invalid", f"{wanted!r}: {sentences}") if wrong else None, is_there=True
+    )
 
-    :raises ManifestError: with a sentence.
-    """
+
+def check_manifest(manifest: t.Any) -> tuple[dict[str, t.Any], list[tuple[t.Any, str]]]:
+    """Return the keys of ``manifest`` that can be used, and a sentence for everything else, with the key."""
     if not isinstance(manifest, dict):
-        raise ManifestError(f"it is a {type(manifest).__name__}, not a dict.")
+        return {}, [(None, f"it is a {type(manifest).__name__}, not a dict.")]
+    values: dict[str, t.Any] = {}
+    wrong: list[tuple[t.Any, str]] = []
     for key, value in manifest.items():
-        if key not in KEYS:
-            raise ManifestError(f"{key!r} is not a key of it.{did_you_mean(str(key), list(KEYS))}")
-        if not isinstance(value, KEYS[key]):
-            raise ManifestError(f"{key!r} is a {type(value).__name__}.")
-    for key, rule in manifest.get("config", {}).items():
-        if not isinstance(rule, dict) or rule.get("type", "str") not in TYPES:
-            raise ManifestError(f"the type of the setting {key!r} is not one of {', '.join(TYPES)}.")
-    version = manifest.get("version", "0")
-    ranges = [one for one in (manifest.get("app", ""), *manifest.get("requires", {}).values()) if one != ""]
-    if not ranges and PLAIN_VERSION.fullmatch(version):
-        return
-    # Only here and where a range is checked: most manifests have none, and every start would pay for the import.
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-    from packaging.version import InvalidVersion, Version
-
-    try:
-        Version(version)
-        for one in ranges:
-            SpecifierSet(one)
-    except (InvalidVersion, InvalidSpecifier, TypeError) as error:
-        raise ManifestError(f"{error}.") from error
+        sentences = list(_check_entry(key, value))
+        wrong += [(key, f"{key!r} {sentence}") for sentence in sentences]
+        if not sentences:
+            values[key] = value
+    for key in ("after", "before", "requires"):
+        if key in values:
+            values[key] = _normalized(values[key])
+    return values, wrong
 
 
 def is_in_range(version: str, ranges: str) -> bool:
-    """Whether ``version`` is in ``ranges`` (as ``>=1,<2``); pre-releases count."""
+    """Whether ``version`` is in ``ranges`` (as ``>=1,<2``); pre-releases count. What is no version is in no range."""
     if not ranges:
         return True
-    # As above.
+    # Only where a range is checked: most manifests have none, and every start would pay for the import.
     from packaging.specifiers import SpecifierSet
-    from packaging.version import Version
+    from packaging.version import InvalidVersion, Version
 
-    return SpecifierSet(ranges).contains(Version(version), prereleases=True)
+    try:
+        return SpecifierSet(ranges).contains(Version(version), prereleases=True)
+    except InvalidVersion:
+        # A distribution may call its versions as it likes.
+        return False
 
 
 def problem(code: str, summary: str) -> Problem:
     """Return the problem ``code`` with its hint."""
     return Problem(code, summary, HINTS[code])
+
+
+def _check_entry(key: t.Any, value: t.Any) -> Iterator[str]:
+    if key not in KEYS:
+        yield f"is not a key of it.{did_you_mean(str(key), list(KEYS))}"
+    elif not isinstance(value, KEYS[key]) or (isinstance(value, bool) and KEYS[key] is not bool):
+        remedy = ' Write {"name": ">=1"}.' if key == "requires" else ""
+        yield f"is a {type(value).__name__}.{remedy}"
+    else:
+        yield from _check_value(key, value)
+
+
+def _check_value(key: str, value: t.Any) -> Iterator[str]:
+    if key == "config":
+        yield from (f"has {name!r}: {sentence}" for name, sentence in check_rules(value))
+    elif key in ("after", "before") and not all(isinstance(name, str) for name in value):
+        yield "is to be a list of names."
+    elif key == "requires":
+        for name, ranges in value.items():
+            yield from (f"has {name!r}: {sentence}" for sentence in _check_requirement(name, ranges))
+    elif key == "app":
+        yield from (f"has {sentence}" for sentence in _check_ranges(value))
+    elif key == "version":
+        yield from (f"has {sentence}" for sentence in _check_version(value))
+    elif key == "mount" and re.search(r"[\s?#]", value):
+        yield "is no path."
+
+
+def _check_requirement(name: t.Any, ranges: t.Any) -> Iterator[str]:
+    if not isinstance(name, str) or not isinstance(ranges, str):
+        yield 'write the versions as a text, as in {"name": ">=1"}, or as an empty one for all.'
+    else:
+        yield from _check_ranges(ranges)
+
+
+def _check_ranges(ranges: str) -> Iterator[str]:
+    if not ranges:
+        return
+    # As in is_in_range.
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        SpecifierSet(ranges)
+    except InvalidSpecifier:
+        yield f"{ranges!r}, which is no range of versions, such as >=1,<2."
+
+
+def _check_version(version: str) -> Iterator[str]:
+    if PLAIN_VERSION.fullmatch(version):
+        return
+    # As in is_in_range.
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        Version(version)
+    except InvalidVersion:
+        yield f"{version!r}, which is no version, such as 1.4.0."
+
+
+def _normalized(names: t.Any) -> t.Any:
+    """Return the names of plugins as they are called: ``-`` is ``_``."""
+    if isinstance(names, dict):
+        return {name.replace("-", "_"): ranges for name, ranges in names.items()}
+    return [name.replace("-", "_") for name in names]
 
 
 def _assigned(node: ast.stmt) -> ast.expr | None:
@@ -119,3 +206,47 @@ def _assigned(node: ast.stmt) -> ast.expr | None:
     else:
         return None
     return node.value if any(isinstance(target, ast.Name) and target.id == VARIABLE for target in targets) else None
+
+
+def _iter_keys(node: ast.expr) -> Iterator[tuple[t.Any, ast.expr]]:
+    """Yield the keys that are literals; another's value cannot be known."""
+    for key in node.keys if isinstance(node, ast.Dict) else ():
+        if isinstance(key, ast.Constant):
+            yield key.value, key
+
+
+def _read_entries(node: ast.Dict, problems: list[tuple[int, str]]) -> dict[t.Any, t.Any]:
+    """Return the entries whose keys and values are literals; the others are problems, and hide nothing else."""
+    values: dict[t.Any, t.Any] = {}
+    for key, value in zip(node.keys, node.values, strict=True):
+        if not isinstance(key, ast.Constant):
+            problems.append((value.lineno, "a key of it is not a literal."))
+            continue
+        if key.value in values:
+            problems.append((key.lineno, f"{key.value!r} is there twice."))
+        try:
+            values[key.value] = ast.literal_eval(value)
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+            problems.append((value.lineno, f"{key.value!r}: its value is not a literal."))
+    return values
+
+
+def _is_critical(node: ast.expr, values: Mapping[str, t.Any]) -> bool | None:
+    """Return whether the plugin is critical, as far as its manifest can be read.
+
+    One that says so in a way that cannot be read meant it; of one with parts that cannot be read at all nothing is
+    known.
+    """
+    if "critical" in values:
+        return bool(values["critical"])
+    if any(key == "critical" for key, _ in _iter_keys(node)):
+        return True
+    is_readable = isinstance(node, ast.Dict) and all(isinstance(key, ast.Constant) for key in node.keys)
+    return False if is_readable else None
+
+
+def _join(file: Path, problems: list[tuple[int, str]]) -> Problem | None:
+    if not problems:
+        return None
+    sentences = [f"{file}:{line}: {VARIABLE}: {sentence}" for line, sentence in sorted(problems)]
+    return problem("manifest-invalid", " ".join(sentences))

@@ -33,12 +33,15 @@ State: t.TypeAlias = t.Literal[
     "unknown",
 ]
 
-#: The state that each problem leads to. The codes are stable; ``docs/plugins.md`` describes them.
+#: The state that each problem leads to. The codes are stable; ``docs/plugins.md`` describes them. A plugin with a
+#: conflict over a single thing is served, but for that thing.
 STATES: Mapping[str, State] = MappingProxyType(
     {
         "syntax-error": "broken-import",
         "import-failed": "broken-import",
         "not-found": "broken-import",
+        "needed-missing": "missing-dependency",
+        "critical-skipped": "skipped",
         "no-init-file": "broken-import",
         "outside-folder": "broken-import",
         "manifest-invalid": "misconfigured",
@@ -46,11 +49,20 @@ STATES: Mapping[str, State] = MappingProxyType(
         "settings-invalid": "misconfigured",
         "name-reserved": "conflict",
         "name-taken": "conflict",
+        "blueprint-taken": "conflict",
+        "endpoint-taken": "conflict",
+        "rule-taken": "active",
+        "template-taken": "active",
+        "config-taken": "active",
+        "command-taken": "active",
         "app-version": "incompatible",
+        "api-version": "incompatible",
         "requires-missing": "missing-dependency",
         "requires-cycle": "missing-dependency",
         "hook-unknown": "broken-register",
         "hook-failed": "broken-register",
+        "enabled-failed": "broken-register",
+        "mapper-failed": "broken-register",
         "ready-failed": "degraded",
         "runtime-failed": "degraded",
     }
@@ -61,6 +73,8 @@ HINTS: Mapping[str, str] = MappingProxyType(
         "syntax-error": "Correct the line that the message names and restart.",
         "import-failed": "Correct what the message names, or install what is missing, and restart.",
         "not-found": "`flask plugins list` shows the plugins that there are.",
+        "needed-missing": "Put it back; or `python -m myapp plugins disable NAME`, and out of MYAPP_REQUIRED_PLUGINS.",
+        "critical-skipped": "Let its enabled(app) say yes; or `python -m myapp plugins disable NAME`.",
         "no-init-file": "Create an __init__.py in it, or move its files away.",
         "outside-folder": "Copy the plugin into the folder, or list its own folder in MYAPP_PLUGIN_DIRS.",
         "manifest-invalid": "Correct __plugin__; docs/plugins.md lists its keys.",
@@ -68,11 +82,20 @@ HINTS: Mapping[str, str] = MappingProxyType(
         "settings-invalid": "Correct the settings that the message names and restart.",
         "name-reserved": "Rename the plugin: the core uses this name.",
         "name-taken": "Rename or remove one of the two.",
+        "blueprint-taken": "Rename one of the two blueprints; one named like its plugin cannot clash.",
+        "endpoint-taken": "Give one of the two views another endpoint; in a blueprint it cannot clash.",
+        "rule-taken": "Change one of the two paths; MYAPP_BLUEPRINT_PREFIXES moves a whole blueprint or plugin.",
+        "template-taken": "Move the template into a folder that is named like its plugin: templates/<plugin>/….",
+        "config-taken": "Let one of the two use another key; a plugin's own settings are plugin.config.",
+        "command-taken": "Return the command from myapp_commands: there it is `flask <plugin> <command>`.",
         "app-version": "Install a version of the plugin that is made for this version of myapp.",
+        "api-version": "Install a newer myapp, or an older version of the plugin.",
         "requires-missing": "Install or repair the plugin that it requires, or remove this one.",
         "requires-cycle": "Take one of the requirements, `after` or `before` away.",
         "hook-unknown": "Rename the function, or remove it.",
         "hook-failed": "Correct what the message names and restart.",
+        "enabled-failed": "Correct what the message names and restart.",
+        "mapper-failed": "Correct the model that the message names and restart.",
         "ready-failed": "Correct what the message names and restart.",
         "runtime-failed": "Look into the log; correct what the message names, and restart.",
     }
@@ -87,8 +110,13 @@ class PluginReport:
     :param module: the dotted name that it is imported under; empty when it was not.
     :param mount: the path before its URLs, or before those that it would have; empty for the root.
     :param reason: why a plugin that is no problem serves nothing, as a sentence.
+    :param problem: what stopped it, or the first of its conflicts.
     :param file: where its source is, if that is known before the import.
-    :param is_critical: whether the site is not served without it.
+    :param summary: what its manifest says that it is for.
+    :param is_critical: whether nothing is served without it: its manifest or ``MYAPP_REQUIRED_PLUGINS`` says so.
+    :param steps: how far it came, from ``found`` on.
+    :param conflicts: what it and somebody else both have, each with the one who gets it.
+    :param traceback: of the error that stopped it, as a text.
     """
 
     name: str
@@ -100,7 +128,11 @@ class PluginReport:
     reason: str = ""
     problem: Problem | None = None
     file: str = ""
+    summary: str = ""
     is_critical: bool = False
+    steps: tuple[str, ...] = ()
+    conflicts: tuple[Problem, ...] = ()
+    traceback: str = ""
 
 
 @dataclass

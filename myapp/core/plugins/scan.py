@@ -8,12 +8,14 @@ import typing as t
 from dataclasses import dataclass, field, replace
 from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint, distributions
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
 from ..discovery import describe
+from ..errors import ConfigurationError
 from .finder import is_inside
-from .manifest import VARIABLE, ManifestError, check_manifest, problem, read_manifest
+from .manifest import VARIABLE, Manifest, from_object, problem, read_manifest
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -37,6 +39,8 @@ class Candidate:
     :param location: its package folder or its file; None when that is not known before the import.
     :param module: the dotted name of an installed plugin; empty for one in a folder, which the finder names.
     :param target: the module or object itself, when it was passed to ``create_app``.
+    :param is_critical: what its manifest says; None when that cannot be known.
+    :param has_manifest: whether there is one; without one a plugin is served all the same.
     """
 
     name: str
@@ -48,6 +52,8 @@ class Candidate:
     module: str = ""
     target: t.Any = None
     problem: Problem | None = None
+    is_critical: bool | None = None
+    has_manifest: bool = False
 
     @property
     def mount(self) -> str:
@@ -85,26 +91,23 @@ def from_argument(wanted: t.Any, rank: int, known: Iterable[Candidate]) -> Candi
             return replace(match, rank=rank)
         origin = "the argument of create_app"
         if "." in wanted:
-            return Candidate(normalize(wanted.rpartition(".")[2]), origin, rank, module=wanted)
+            return _from_module(normalize(wanted.rpartition(".")[2]), wanted, origin, rank, "0")
         summary = f"No plugin is called {wanted}."
         return Candidate(normalize(wanted), origin, rank, problem=problem("not-found", summary))
-    manifest = getattr(wanted, VARIABLE, {})
-    wrong = None
-    try:
-        check_manifest(manifest)
-    except ManifestError as error:
-        wrong, manifest = problem("manifest-invalid", f"{wanted!r}: {error}"), {}
+    manifest = from_object(wanted, getattr(wanted, VARIABLE, {}))
     is_module = isinstance(wanted, ModuleType)
     own_name = wanted.__name__.rpartition(".")[2] if is_module else getattr(wanted, "name", _snake(wanted))
     return Candidate(
-        normalize(str(manifest.get("name", own_name))),
+        normalize(str(manifest.values.get("name", own_name))),
         "the argument of create_app",
         rank,
-        version=manifest.get("version", "0"),
-        manifest=manifest,
+        version=manifest.values.get("version", "0"),
+        manifest=manifest.values,
         module=wanted.__name__ if is_module else type(wanted).__module__,
         target=wanted,
-        problem=wrong,
+        problem=manifest.problem,
+        is_critical=manifest.is_critical,
+        has_manifest=True,
     )
 
 
@@ -119,9 +122,16 @@ def _snake(wanted: t.Any) -> str:
 
 
 def _iter_folder(folder: Path, rank: int) -> Iterator[Candidate]:
-    if not folder.is_dir():
+    try:
+        entries = sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
         return
-    for entry in sorted(folder.iterdir()):
+    except OSError as error:
+        # What is in it is not known, and a plugin that nothing may be served without may be.
+        raise ConfigurationError(
+            [f"MYAPP_PLUGIN_DIRS: {folder} cannot be read ({error.strerror}). Let the user of this process read it."]
+        ) from error
+    for entry in entries:
         name = entry.stem if entry.suffix == ".py" else entry.name
         if name.startswith(("_", ".", "test_")) or name in SKIPPED_NAMES:
             continue
@@ -138,19 +148,21 @@ def _in_folder(name: str, location: Path, file: Path, folder: Path, rank: int) -
     if not is_inside(file, folder):
         wrong: Problem | None = problem("outside-folder", f"{location} is a link to {file.resolve()}.")
         return Candidate(name, str(folder), rank, problem=wrong)
-    manifest, wrong = read_manifest(file)
-    manifest = manifest or {}
-    declared = normalize(manifest.get("name", name))
+    manifest = read_manifest(file)
+    wrong = manifest.problem
+    declared = normalize(manifest.values.get("name", name))
     if declared != name:
         wrong = problem("manifest-invalid", f"{file}: {VARIABLE} says the name {declared!r}, and the folder {name!r}.")
     return Candidate(
         name,
         str(folder),
         rank,
-        version=manifest.get("version", "0"),
-        manifest=manifest,
+        version=manifest.values.get("version", "0"),
+        manifest=manifest.values,
         location=location,
         problem=wrong,
+        is_critical=manifest.is_critical,
+        has_manifest=manifest.is_there,
     )
 
 
@@ -184,29 +196,53 @@ def _iter_entry_points() -> Iterator[Candidate]:
 
 
 def _from_entry_point(point: EntryPoint, distribution: Distribution) -> Candidate:
-    file = _file_of(point.module)
-    manifest, wrong = read_manifest(file) if file is not None else (None, None)
-    manifest = manifest or {}
+    origin = f"{distribution.name} {distribution.version}"
+    target = point.value.split("[")[0].strip()
+    return _from_module(normalize(point.name), target, origin, ENTRY_POINT, distribution.version)
+
+
+def _from_module(name: str, target: str, origin: str, rank: int, version: str) -> Candidate:
+    """Return the candidate of a module that Python finds, ``package.module:attribute``."""
+    files = _files_of(target.partition(":")[0])
+    # The manifest lies in the module that is named, or in a package around it.
+    manifests = [read_manifest(file) for file in files]
+    manifest = next((one for one in manifests if one.is_there or one.problem is not None), Manifest())
+    wrong = manifest.problem
+    declared = normalize(manifest.values.get("name", name))
+    if declared != name:
+        wrong = problem("manifest-invalid", f"{VARIABLE} says the name {declared!r}, and {origin} calls it {name!r}.")
     return Candidate(
-        normalize(point.name),
-        f"{distribution.name} {distribution.version}",
-        ENTRY_POINT,
-        version=manifest.get("version", distribution.version),
-        manifest=manifest,
-        location=file,
-        module=point.value.split("[")[0].strip(),
+        name,
+        origin,
+        rank,
+        version=manifest.values.get("version", version),
+        manifest=manifest.values,
+        location=files[0] if files else None,
+        module=target,
         problem=wrong,
+        is_critical=manifest.is_critical,
+        has_manifest=manifest.is_there,
     )
 
 
-def _file_of(module: str) -> Path | None:
-    """Return the source of a module, found from its top-level package on without importing anything."""
-    search_path = None
-    spec = None
-    for depth in range(1, module.count(".") + 2):
-        spec = PathFinder.find_spec(".".join(module.split(".")[:depth]), search_path)
+def _files_of(module: str) -> list[Path]:
+    """Return the sources of a module and of the packages around it, the innermost first; nothing is imported.
+
+    Only the top-level package is looked up through every finder, as those of editable installations need it; asking
+    them for what lies below would import it.
+    """
+    parts = module.split(".")
+    found: list[Path] = []
+    search_path: list[str] | None = None
+    for depth in range(1, len(parts) + 1):
+        try:
+            spec = find_spec(parts[0]) if depth == 1 else PathFinder.find_spec(".".join(parts[:depth]), search_path)
+        except (ImportError, ValueError):
+            # A module that was put together by hand has no spec.
+            spec = None
         if spec is None:
-            return None
+            return []
         search_path = list(spec.submodule_search_locations or ())
-    origin = spec.origin if spec is not None else None
-    return Path(origin) if origin is not None and origin.endswith(".py") else None
+        if spec.origin is not None and spec.origin.endswith(".py"):
+            found.insert(0, Path(spec.origin))
+    return found

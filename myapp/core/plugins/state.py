@@ -89,7 +89,7 @@ def read_state(loaded: Loaded) -> StateFile:
     path = loaded.instance_path / FILE
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return StateFile(path)
     except OSError as error:
         return StateFile(path, wrong=f"It cannot be read ({error.strerror}).")

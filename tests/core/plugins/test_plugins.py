@@ -13,6 +13,7 @@ from myapp import hookimpl
 from myapp.core.errors import PluginError
 from myapp.core.plugins import PluginReport, get_report
 from myapp.testing import EVIL_PLUGINS
+from myapp.testing.fingerprint import fingerprint
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,26 +98,6 @@ def text_of(app: CustomFlask, path: str) -> str:
     return response.text
 
 
-def fingerprint(app: Flask) -> dict[str, t.Any]:
-    """Return what a plugin that failed must not have changed."""
-    scoped = (
-        app.before_request_funcs,
-        app.after_request_funcs,
-        app.teardown_request_funcs,
-        app.template_context_processors,
-        app.error_handler_spec,
-    )
-    return {
-        "rules": sorted(f"{rule.rule} {rule.endpoint}" for rule in app.url_map.iter_rules()),
-        "endpoints": sorted(app.view_functions),
-        "blueprints": sorted(app.blueprints),
-        "functions": [sorted((str(key), len(value)) for key, value in functions.items()) for functions in scoped],
-        "filters": sorted(app.jinja_env.filters),
-        "commands": sorted(app.cli.commands),
-        "config": sorted(app.config.keys() - {"MYAPP_PLUGINS", "MYAPP_INSTANCE_PATH"}),
-    }
-
-
 @pytest.mark.parametrize(
     ("name", "where"),
     [
@@ -128,6 +109,7 @@ def fingerprint(app: Flask) -> dict[str, t.Any]:
         ("import_raises", "import_raises.py:1: RuntimeError: the import fails"),
         ("missing_dependency", "missing_dependency.py:1: ModuleNotFoundError"),
         ("no_migrations", "a_folder_that_is_not_there"),
+        ("mapper_broken", "'Nope'"),
         ("record_raises", "record_raises.py:18: RuntimeError"),
         ("syntax_error", "syntax_error.py:3: SyntaxError"),
         ("unknown_hook", "Did you mean myapp_configure?"),

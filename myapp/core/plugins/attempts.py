@@ -1,0 +1,167 @@
+"""What one ``create_app`` knows across the apps that it builds, until one of them stands.
+
+Python keeps modules, mapped classes and receivers of signals for the whole process. What a plugin that is not served
+has left of them is taken away, so that the app is the one that it would be if the plugin were disabled.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import threading
+import typing as t
+import weakref
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import flask.signals
+from blinker import Signal
+
+from .. import data
+from .. import signals as own_signals
+from ..errors import BlueprintError, PluginError
+from .finder import PACKAGE, install_finder
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+# Modules and mapped classes belong to the process: of two threads that build an app, one must not take away what the
+# other has just found.
+_building = threading.RLock()
+
+SIGNALS = tuple(
+    value for module in (flask.signals, own_signals) for value in vars(module).values() if isinstance(value, Signal)
+)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a plugin failed in an earlier attempt, and how far it had come; without the exception and its frames."""
+
+    code: str
+    summary: str
+    traceback: str
+    steps: tuple[str, ...]
+
+
+class Attempts:
+    """The blueprint modules and plugins that failed so far, and what was imported for whom.
+
+    :param is_strict: whether the first failure ends it.
+    """
+
+    def __init__(self, is_strict: bool) -> None:
+        self._is_strict = is_strict
+        self._modules_before = frozenset(sys.modules)
+        self._packages_before = data.model_packages()
+        self._receivers_before = _receivers()
+        self._units: dict[str, str] = {}
+        #: Blueprint modules that failed, by dotted name.
+        self.modules: dict[str, BlueprintError] = {}
+        #: Plugins that failed, by name.
+        self.plugins: dict[str, Failure] = {}
+        #: Of the app that is being built: who may not fail, how far each plugin has come, and who is registered.
+        self.critical: frozenset[str] = frozenset()
+        self.steps: dict[str, list[str]] = {}
+        self.active: tuple[str, ...] = ()
+
+    def put_aside(self, error: BlueprintError | PluginError) -> None:
+        """Go on without the module or plugin that has failed; the app is to be built anew.
+
+        :raises BlueprintError: in strict mode.
+        :raises PluginError: in strict mode, and for a plugin that nothing may be served without.
+        """
+        if isinstance(error, BlueprintError):
+            if self._is_strict or error.module in self.modules:
+                raise error
+            self.modules[error.module] = BlueprintError(error.module, error.summary)
+        else:
+            name = error.plugin
+            if name in self.critical and not error.is_critical:
+                raise error.as_critical() from error
+            if self._is_strict or error.is_critical or name in self.plugins:
+                raise error
+            self.plugins[name] = Failure(error.code, error.summary, error.traceback, tuple(self.steps.get(name, ())))
+            self.forget([name])
+        self._disconnect(self._units.values(), _receivers() - self._receivers_before)
+
+    def claim(self, name: str, unit: str) -> None:
+        """Note that the modules below ``unit`` are those of the plugin ``name``."""
+        self._units[name] = unit
+
+    def note_imports(self) -> None:
+        """Leave what the imports have connected to signals: modules stay, and are not executed again."""
+        self._receivers_before |= _receivers()
+
+    def forget_modules(self, name: str) -> None:
+        """Take the modules of a plugin out of ``sys.modules``, as far as they were not there before.
+
+        Python itself takes out the one whose body raised, and leaves what it had imported, half done or not.
+        """
+        unit = self._units.get(name)
+        if unit is None or unit in self._modules_before:
+            return
+        for module in [module for module in sys.modules if _is_below(module, unit)]:
+            if module in self._modules_before:
+                continue
+            parent, _, last = module.rpartition(".")
+            found = sys.modules.pop(module)
+            if vars(sys.modules.get(parent, found)).get(last) is found:
+                delattr(sys.modules[parent], last)
+        if unit.startswith(f"{PACKAGE}."):
+            install_finder().release(unit)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Take away what the plugins ``names`` have left in this process: modules, mapped classes, receivers.
+
+        What was there before this ``create_app`` stays: another app may use it.
+        """
+        gone = {name: unit for name, unit in self._units.items() if name in set(names)}
+        kept = {data.owner_package(unit) for name, unit in self._units.items() if name not in gone}
+        data.drop_models(frozenset(map(data.owner_package, gone.values())) - kept - self._packages_before)
+        for name, unit in gone.items():
+            if unit not in self._modules_before:
+                self._disconnect([unit], _receivers())
+            self.forget_modules(name)
+
+    def end(self) -> None:
+        """Take away what everybody has left who is not registered on the app that stands."""
+        self.forget([name for name in self._units if name not in self.active])
+
+    def abandon(self) -> None:
+        """Take away what everybody has left: there is no app."""
+        self.forget(list(self._units))
+
+    def _disconnect(self, units: Iterable[str], receivers: Iterable[tuple[Signal, t.Hashable]]) -> None:
+        """Disconnect those of ``receivers`` that are functions of ``units``."""
+        units = list(units)
+        for signal, key in receivers:
+            receiver: t.Any = signal.receivers.get(key)
+            receiver = receiver() if isinstance(receiver, weakref.ref) else receiver
+            module = str(getattr(inspect.unwrap(receiver) if callable(receiver) else None, "__module__", ""))
+            if any(_is_below(module, unit) for unit in units):
+                signal.disconnect(receiver)
+
+
+@contextmanager
+def attempting(is_strict: bool) -> Iterator[Attempts]:
+    """Build apps until one stands, alone in this process; then, or when none does, tidy up.
+
+    :param is_strict: whether the first blueprint module or plugin that fails is an error.
+    """
+    with _building:
+        attempts = Attempts(is_strict)
+        try:
+            yield attempts
+        except BaseException:
+            attempts.abandon()
+            raise
+        attempts.end()
+
+
+def _receivers() -> frozenset[tuple[Signal, t.Hashable]]:
+    return frozenset((signal, key) for signal in SIGNALS for key in list(signal.receivers))
+
+
+def _is_below(module: str, unit: str) -> bool:
+    return module == unit or module.startswith(f"{unit}.")

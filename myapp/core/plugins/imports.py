@@ -1,0 +1,87 @@
+"""Import the module of a plugin, and ask it whether it wants to be served."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+import typing as t
+from pathlib import Path
+from types import FunctionType, ModuleType
+
+from .finder import PACKAGE, install_finder
+
+if t.TYPE_CHECKING:
+    from flask import Flask
+
+    from .attempts import Attempts
+    from .scan import Candidate
+
+
+def import_plugin(candidate: Candidate, attempts: Attempts) -> tuple[t.Any, str]:
+    """Return the module or object with the hooks, and the dotted name of the module.
+
+    When it cannot be imported, no part of it stays imported: what it had imported of itself may be half done.
+    """
+    if candidate.target is not None:
+        return candidate.target, candidate.module
+    module, _, attributes = candidate.module.partition(":")
+    if not module:
+        module = install_finder().claim(candidate.name, t.cast("Path", candidate.location))
+    attempts.claim(candidate.name, _unit_of(module))
+    try:
+        target: t.Any = importlib.import_module(module)
+        for attribute in filter(None, attributes.split(".")):
+            target = getattr(target, attribute)
+    except BaseException:
+        attempts.forget_modules(candidate.name)
+        raise
+    return target, module
+
+
+def file_of(target: t.Any) -> str | None:
+    """Return the file that a plugin's module or object comes from, for messages."""
+    module = target if isinstance(target, ModuleType) else sys.modules.get(type(target).__module__)
+    return getattr(module, "__file__", None)
+
+
+def root_of(target: t.Any) -> Path | None:
+    """Return the folder of a plugin's module; None for an object."""
+    file = file_of(target) if isinstance(target, ModuleType) else None
+    return Path(file).parent if file else None
+
+
+def why_skipped(target: t.Any, app: Flask) -> str:
+    """Return why a plugin does not want to be served, as a sentence; nothing when it does.
+
+    Its ``ENABLED`` or ``enabled(app)`` says so, as that of a blueprint module does; ``enabled`` may return
+    ``(False, "the reason")``.
+    """
+    switch = _attribute(target, "ENABLED")
+    if switch is not None and not switch:
+        return f"ENABLED is {switch!r} in {file_of(target)}."
+    enabled = _attribute(target, "enabled")
+    if enabled is None:
+        return ""
+    answer = enabled(app) if callable(enabled) else enabled
+    if isinstance(answer, tuple):
+        wants, reason = answer
+        return "" if wants else str(reason)
+    return "" if answer else f"enabled(app) returned {answer!r} in {file_of(target)}."
+
+
+def _attribute(target: t.Any, name: str) -> t.Any:
+    """Return a switch of a plugin, or None; a submodule is none, and no property is evaluated."""
+    static = inspect.getattr_static(target, name, None)
+    if isinstance(static, ModuleType | property):
+        return None
+    return getattr(target, name) if isinstance(static, FunctionType | staticmethod | classmethod) else static
+
+
+def _unit_of(module: str) -> str:
+    """Return the package that the plugin has to itself: what is imported of it comes and goes with it."""
+    if module.startswith(f"{PACKAGE}."):
+        return ".".join(module.split(".")[:2])
+    top = module.partition(".")[0]
+    # A package that others have imported, such as one with several plugins, is not the plugin's own.
+    return module if top in sys.modules else top
