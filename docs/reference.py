@@ -57,7 +57,7 @@ KEY_MEANINGS: Mapping[str, str] = {
     "before": "Plugins that it comes before, if they are there.",
     "mount": "The path before its URLs; default `/<name>`; the operator's `MYAPP_BLUEPRINT_PREFIXES` wins.",
     "critical": "True for a plugin without which nothing may be served, such as one that guards the others.",
-    "enabled": "False for a plugin that is off until the operator wants it: `flask plugins enable`, or `MYAPP_PLUGINS`.",
+    "enabled": "False for a plugin that is off until the operator wants it: `flask plugins enable`, `MYAPP_PLUGINS`.",
     "config": "Its settings, see below.",
 }
 #: The settings of the application that are about plugins.

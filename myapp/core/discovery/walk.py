@@ -219,7 +219,10 @@ def _own_blueprints(module: ModuleType) -> tuple[Blueprint, ...]:
 
 
 def _why_disabled(app: Flask, module: ModuleType) -> str:
-    """Return why ``module`` does not want to be served, as a sentence; nothing when it does."""
+    """Return why ``module`` does not want to be served, as a sentence; nothing when it does.
+
+    A text that ``enabled(app)`` returns is the reason why not.
+    """
     switch = attribute(module, "ENABLED")
     if switch is not None and not switch:
         return f"ENABLED is {switch!r} in {module.__file__}."
@@ -230,6 +233,8 @@ def _why_disabled(app: Flask, module: ModuleType) -> str:
         answer = enabled(app) if callable(enabled) else enabled
     except (Exception, SystemExit) as error:
         raise BlueprintError(module.__name__, describe(error, module.__file__)) from error
+    if isinstance(answer, str) and answer:
+        return answer
     return "" if answer else f"enabled(app) returned {answer!r} in {module.__file__}."
 
 

@@ -54,8 +54,8 @@ def root_of(target: t.Any) -> Path | None:
 def why_skipped(target: t.Any, app: Flask) -> str:
     """Return why a plugin does not want to be served, as a sentence; nothing when it does.
 
-    Its ``ENABLED`` or ``enabled(app)`` says so, as that of a blueprint module does; ``enabled`` may return
-    ``(False, "the reason")``.
+    Its ``ENABLED`` or ``enabled(app)`` says so, as that of a blueprint module does; a text that ``enabled`` returns is
+    the reason why not.
     """
     switch = _attribute(target, "ENABLED")
     if switch is not None and not switch:
@@ -64,9 +64,8 @@ def why_skipped(target: t.Any, app: Flask) -> str:
     if enabled is None:
         return ""
     answer = enabled(app) if callable(enabled) else enabled
-    if isinstance(answer, tuple):
-        wants, reason = answer
-        return "" if wants else str(reason)
+    if isinstance(answer, str) and answer:
+        return answer
     return "" if answer else f"enabled(app) returned {answer!r} in {file_of(target)}."
 
 
