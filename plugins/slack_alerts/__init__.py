@@ -34,16 +34,17 @@ __plugin__ = {
 URL = "MYAPP_PLUGIN_SLACK_ALERTS__WEBHOOK_URL"
 
 
-def enabled(app: Flask) -> bool | str:
+def enabled(app: Flask) -> tuple[bool, str]:
     """Say whether there is a webhook to post to."""
-    return True if app.config.get(URL) else f"{URL} is not set."
+    return bool(app.config.get(URL)), f"{URL} is not set."
 
 
 @hookimpl
 def myapp_configure(app: Flask, plugin: PluginContext) -> None:
     """Refuse settings that cannot be used."""
-    check_url(plugin.config["webhook_url"])
-    _level(plugin)
+    if plugin.config["webhook_url"]:
+        check_url(plugin.config["webhook_url"])
+        _level(plugin)
 
 
 @hookimpl
@@ -55,6 +56,8 @@ def myapp_commands(app: Flask, plugin: PluginContext) -> list[click.Command]:
 @hookimpl
 def myapp_ready(app: Flask, plugin: PluginContext) -> None:
     """Listen to what is logged from now on."""
+    if not plugin.config["webhook_url"]:
+        return
     # Flask gives its logger a handler when it is first asked for, unless somebody listens already.
     app.logger  # noqa: B018
     handler = SlackHandler(
