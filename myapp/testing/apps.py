@@ -16,6 +16,7 @@ from flask.testing import FlaskCliRunner
 from ..core.app import CustomFlask, create_app
 from ..core.errors import PluginError
 from ..core.plugins import get_report
+from ..core.plugins.report import get_state
 from ..core.runtime import get_runtime
 
 if t.TYPE_CHECKING:
@@ -41,6 +42,26 @@ class CliRunner(FlaskCliRunner):
         super().__init__(app, **kwargs)
 
 
+class Clock:
+    """Seconds that only pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        """Return the seconds, as ``time.monotonic()`` would."""
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass.
+
+        :raises ValueError: for a negative number: it does not go back.
+        """
+        if seconds < 0:
+            raise ValueError(f"Time does not go back, and not by {-seconds} s.")
+        self.now += seconds
+
+
 class AppFactory:
     """What the fixture ``make_app`` gives: a function that builds apps, each with an instance folder of its own.
 
@@ -50,6 +71,8 @@ class AppFactory:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._apps: list[CustomFlask] = []
+        #: What the apps that are built from now on take the time from; None for that of the machine.
+        self.clock: Clock | None = None
 
     def __call__(
         self,
@@ -86,6 +109,8 @@ class AppFactory:
             raise
         app.test_cli_runner_class = CliRunner
         self._apps.append(app)
+        if self.clock is not None:
+            get_state(app).guards.clock = self.clock
         refuse_second_load(app)
         return app
 
