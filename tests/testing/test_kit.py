@@ -270,6 +270,17 @@ def test_tests_inside_a_plugin_load_it_once(run_pytest: RunPytest, tmp_path: Pat
     assert "1 passed" in result.stdout
 
 
+def test_kit_may_be_asked_for_by_name(run_pytest: RunPytest) -> None:
+    """Although it is there already; and it can be switched off."""
+    files = {"conftest.py": 'pytest_plugins = ["myapp.testing"]\n', "test_it.py": "def test_it(client):\n    pass\n"}
+
+    asked = run_pytest("-p", "myapp.testing", files=files)
+    without = run_pytest("-p", "no:myapp.testing", files=files)
+
+    assert "1 passed" in asked.stdout, asked.stderr
+    assert "fixture 'client' not found" in without.stdout
+
+
 def test_conftest_beside_the_plugin_is_explained(run_pytest: RunPytest, tmp_path: Path) -> None:
     """It makes pytest import the plugin a second time; the failure says where it belongs."""
     files = {"plugins/shop/__init__.py": SHOP, "plugins/shop/tests/test_it.py": TEST, "plugins/shop/conftest.py": ""}
