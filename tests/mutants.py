@@ -395,7 +395,11 @@ MUTANTS = [
 
 def run_tests(tree: Path, tests: str) -> subprocess.CompletedProcess[str]:
     """Run ``tests`` in a copy of the tree, against the copy's myapp."""
-    plugin = [] if any(point.name == "myapp" for point in entry_points(group="pytest11")) else ["-p", "myapp.testing"]
+    plugin = (
+        []
+        if any(point.value == "myapp.testing" for point in entry_points(group="pytest11"))
+        else ["-p", "myapp.testing"]
+    )
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", *plugin]
     # On SQLite alone: a server for each mutant would take longer than all the tests.
     command += ["-k", "not postgresql", *tests.split()]

@@ -18,7 +18,7 @@ if t.TYPE_CHECKING:
     from flask.testing import FlaskClient, FlaskCliRunner
 
     from ..core.app import CustomFlask
-    from .apps import AppFactory
+    from .apps import AppFactory, Clock
     from .servers import LiveServer
 
 
@@ -54,6 +54,16 @@ def client(app: CustomFlask) -> FlaskClient:
 def cli_runner(app: CustomFlask) -> FlaskCliRunner:
     """Return a runner for the commands of ``app``: ``cli_runner.invoke(args=["shop", "count"])``."""
     return t.cast("FlaskCliRunner", _kit("apps").check_app(app).test_cli_runner())
+
+
+@pytest.fixture
+def clock(make_app: AppFactory) -> Clock:
+    """Return the clock of the apps that ``make_app`` builds afterwards: ``clock.advance(60)``.
+
+    It says when a function of a plugin that keeps failing is tried again.
+    """
+    make_app.clock = _kit("apps").Clock()
+    return make_app.clock
 
 
 @pytest.fixture
@@ -114,6 +124,7 @@ FIXTURES: Mapping[str, t.Any] = MappingProxyType(
         "as_user": as_user,
         "cli_runner": cli_runner,
         "client": client,
+        "clock": clock,
         "evil_plugins": evil_plugins,
         "fake_dist": fake_dist,
         "live_server": live_server,

@@ -178,6 +178,28 @@ def test_as_user_sends_a_token(app: CustomFlask, as_user: Callable[..., FlaskCli
     ]
 
 
+def test_clock_says_when_a_failing_plugin_is_tried_again(clock: t.Any, make_app: MakeApp) -> None:
+    """It stands still until the test moves it, and never goes back."""
+    calls: list[float] = []
+
+    class Failing:
+        def myapp_configure(self, app: Flask) -> None:
+            @app.before_request
+            def fail() -> None:
+                calls.append(clock.now)
+                raise RuntimeError("again and again")
+
+    client = make_app(Failing()).test_client()
+    for seconds in (0, 59, 1):
+        clock.advance(seconds)
+        for _ in range(6):
+            assert client.get("/").status_code == 200
+
+    assert calls == [1000.0] * 5 + [1060.0]
+    with pytest.raises(ValueError, match="Time does not go back"):
+        clock.advance(-1)
+
+
 def test_live_server_answers_over_a_socket(make_app: MakeApp, live_server: Callable[..., t.Any]) -> None:
     """Two apps at once, each on a port of its own; a body that is cut is seen."""
     first, second = make_app(), make_app()
@@ -246,6 +268,17 @@ def test_tests_inside_a_plugin_load_it_once(run_pytest: RunPytest, tmp_path: Pat
 
     assert result.returncode == 0, result.stdout
     assert "1 passed" in result.stdout
+
+
+def test_kit_may_be_asked_for_by_name(run_pytest: RunPytest) -> None:
+    """Although it is there already; and it can be switched off."""
+    files = {"conftest.py": 'pytest_plugins = ["myapp.testing"]\n', "test_it.py": "def test_it(client):\n    pass\n"}
+
+    asked = run_pytest("-p", "myapp.testing", files=files)
+    without = run_pytest("-p", "no:myapp.testing", files=files)
+
+    assert "1 passed" in asked.stdout, asked.stderr
+    assert "fixture 'client' not found" in without.stdout
 
 
 def test_conftest_beside_the_plugin_is_explained(run_pytest: RunPytest, tmp_path: Path) -> None:

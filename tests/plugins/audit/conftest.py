@@ -35,13 +35,13 @@ class Page(Model):
     __public__ = ("id", "book_id")
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    book_id: Mapped[int | None] = mapped_column(sa.ForeignKey("tests_books.id"))
+    book_id: Mapped[int | None] = mapped_column(sa.ForeignKey("tests_volumes.id"))
 
 
 tagged = sa.Table(
     "tests_tagged",
     Tag.metadata,
-    sa.Column("book_id", sa.ForeignKey("tests_books.id"), primary_key=True),
+    sa.Column("book_id", sa.ForeignKey("tests_volumes.id"), primary_key=True),
     sa.Column("tag_id", sa.ForeignKey("tests_tags.id"), primary_key=True),
 )
 
@@ -49,7 +49,7 @@ tagged = sa.Table(
 class Book(Model):
     """A row with columns of every kind: public, private, secret, set by the database, set by the mapper."""
 
-    __tablename__ = "tests_books"
+    __tablename__ = "tests_volumes"
     __public__ = ("id", "name", "price", "reset_token", "label")
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -42,14 +42,14 @@ def test_each_row_has_its_entry(audited: CustomFlask, recorded: Recorded) -> Non
         get_db().delete(get_db().get_one(Book, 1))
 
     assert recorded() == [
-        ("insert", "tests_books", {"id": 1}, 1, {
+        ("insert", "tests_volumes", {"id": 1}, 1, {
             "kind": {}, "name": {"new": "a"}, "price": {"new": 1.5}, "note": {}, "reset_token": {},
             "label_text": {"new": "L"},
         }),
-        ("update", "tests_books", {"id": 1}, 1, {
+        ("update", "tests_volumes", {"id": 1}, 1, {
             "name": {"old": "a", "new": "b"}, "note": {}, "reset_token": {}, "renewed": {},
         }),
-        ("delete", "tests_books", {"id": 1}, 1, {
+        ("delete", "tests_volumes", {"id": 1}, 1, {
             "kind": {}, "name": {"old": "b"}, "price": {"old": 1.5}, "note": {}, "reset_token": {},
             "label_text": {"old": "L"}, "renewed": {},
         }),
@@ -73,24 +73,24 @@ def test_what_objects_do_not_say(audited: CustomFlask, recorded: Recorded) -> No
 
     first, second = recorded()[:6], recorded()[6:9]
     assert sorted((action, table, rows) for action, table, _, rows, _ in first) == [
-        *[("insert", "tests_books", 1), *[("insert", "tests_pages", 1)] * 2],
+        *[("insert", "tests_volumes", 1), *[("insert", "tests_pages", 1)] * 2],
         *[("insert", "tests_tagged", 2), *[("insert", "tests_tags", 1)] * 2],
     ]
     assert sorted((entry[:2], entry[4]) for entry in second if entry[1] != "tests_tagged") == [
         (("delete", "tests_pages"), {"book_id": {"old": 1}}),
-        (("update", "tests_books"), {"price": {}, "renewed": {}}),
+        (("update", "tests_volumes"), {"price": {}, "renewed": {}}),
     ]
     assert ("delete", "tests_tagged", None, 1, None) in second
     assert recorded()[9:] == [
         ("insert", "tests_atlases", {"id": 2}, 1, {"maps": {"new": 3}}),
-        ("insert", "tests_books", {"id": 2}, 1, {"kind": {}, "name": {"new": "b"}}),
+        ("insert", "tests_volumes", {"id": 2}, 1, {"kind": {}, "name": {"new": "b"}}),
     ]
 
 
 #: What writes, and the action, the table and the count that are to be recorded of it.
 STATEMENTS: dict[str, tuple[Callable[[t.Any], t.Any], str, str, int | None]] = {
-    "update": (lambda db: db.execute(sa.update(Book).values(name=Book.name + "!")), "update", "tests_books", 2),
-    "delete": (lambda db: db.execute(sa.delete(Book).where(Book.name == "a")), "delete", "tests_books", 1),
+    "update": (lambda db: db.execute(sa.update(Book).values(name=Book.name + "!")), "update", "tests_volumes", 2),
+    "delete": (lambda db: db.execute(sa.delete(Book).where(Book.name == "a")), "delete", "tests_volumes", 1),
     "insert": (lambda db: db.execute(sa.insert(Tag), [{}, {}, {}]), "insert", "tests_tags", 3),
     "batches": (lambda db: db.scalars(sa.insert(Tag).returning(Tag.id), [{}] * 1_500), "insert", "tests_tags", 1_500),
     "select": (
@@ -98,16 +98,16 @@ STATEMENTS: dict[str, tuple[Callable[[t.Any], t.Any], str, str, int | None]] = {
         *("insert", "tests_tagged", 2),
     ),
     "bulk": (lambda db: db.bulk_save_objects([Tag()]), "insert", "tests_tags", 1),
-    "query": (lambda db: db.query(Book).delete(), "delete", "tests_books", 2),
-    "text": (lambda db: db.execute(sa.text("UPDATE tests_books SET name = NULL")), "update", "tests_books", 2),
+    "query": (lambda db: db.query(Book).delete(), "delete", "tests_volumes", 2),
+    "text": (lambda db: db.execute(sa.text("UPDATE tests_volumes SET name = NULL")), "update", "tests_volumes", 2),
     "with": (
         lambda db: db.execute(sa.text("/* x */ with a as (select 7) insert into tests_tags (id) select 7")),
         *("insert", "tests_tags", None),
     ),
-    "driver": (lambda db: db.connection().exec_driver_sql('DELETE FROM "tests_books"'), "delete", "tests_books", 2),
+    "driver": (lambda db: db.connection().exec_driver_sql('DELETE FROM "tests_volumes"'), "delete", "tests_volumes", 2),
     "ddl": (lambda db: db.execute(sa.text("CREATE TABLE tests_new (id int)")), "create", "tests_new", None),
     "other": (
-        lambda db: db.execute(sa.text("REINDEX" if db.bind.dialect.name == "sqlite" else "REINDEX TABLE tests_books")),
+        lambda db: db.execute(sa.text("REINDEX" if db.bind.dialect.name == "sqlite" else "REINDEX TABLE tests_volumes")),
         *("reindex", "?", None),
     ),
 }
@@ -131,8 +131,8 @@ def test_statements_that_write_nothing_have_no_entry(audited: CustomFlask, recor
         db = get_db()
         db.scalars(sa.select(Book)).all()
         db.execute(sa.select(sa.select(Book).cte())).all()
-        db.execute(sa.text("SELECT 'delete from tests_books' -- update tests_books set")).all()
-        db.execute(sa.text("WITH a AS (SELECT 1) SELECT 'it''s; drop table tests_books' FROM a")).all()
+        db.execute(sa.text("SELECT 'delete from tests_volumes' -- update tests_volumes set")).all()
+        db.execute(sa.text("WITH a AS (SELECT 1) SELECT 'it''s; drop table tests_volumes' FROM a")).all()
         db.execute(sa.update(Book).values(name="none").where(Book.id == 99))
         with task.savepoint():
             pass
@@ -143,7 +143,7 @@ def test_statements_that_write_nothing_have_no_entry(audited: CustomFlask, recor
 def test_every_part_of_a_with_is_recorded(audited: CustomFlask, recorded: Recorded) -> None:
     """As text and as SQLAlchemy's; what only locks rows changes none."""
     with audited.task():
-        get_db().execute(sa.text("WITH a AS (SELECT id FROM tests_books FOR UPDATE) SELECT * FROM a")).all()
+        get_db().execute(sa.text("WITH a AS (SELECT id FROM tests_volumes FOR UPDATE) SELECT * FROM a")).all()
         gone = sa.delete(Book).returning(Book.id).cte("gone")
         get_db().execute(sa.select(gone.c.id)).all()
         get_db().execute(sa.text(
@@ -151,7 +151,7 @@ def test_every_part_of_a_with_is_recorded(audited: CustomFlask, recorded: Record
             " DELETE FROM ONLY tests_pages WHERE id IN (SELECT id FROM a)"
         ))  # fmt: skip
     assert [entry[:2] for entry in recorded()] == [
-        *[("delete", "tests_books"), ("insert", "tests_tags"), ("delete", "tests_pages")]
+        *[("delete", "tests_volumes"), ("insert", "tests_tags"), ("delete", "tests_pages")]
     ]
 
 
@@ -284,15 +284,15 @@ def test_the_trail_itself_is_watched(audited: CustomFlask, recorded: Recorded) -
 def test_settings(make_audited: Callable[..., CustomFlask]) -> None:
     """A column can be hidden by its name or with its table; a table can be left out."""
     app = make_audited(
-        "audit", MYAPP_PLUGIN_AUDIT__HIDE=["tests_books.name", "maps"], MYAPP_PLUGIN_AUDIT__IGNORE=["tests_tags"]
+        "audit", MYAPP_PLUGIN_AUDIT__HIDE=["tests_volumes.name", "maps"], MYAPP_PLUGIN_AUDIT__IGNORE=["tests_tags"]
     )
     with app.task():
         get_db().add_all([Atlas(name="a", maps=3), Tag(), Book(price=2)])
         get_db().execute(sa.insert(Tag))
     assert [(table, changes) for _, table, _, _, changes in read(app)] == [
         ("tests_atlases", {"maps": {}}),
-        ("tests_books", {"kind": {}, "name": {}}),
-        ("tests_books", {"kind": {}, "price": {"new": 2.0}}),
+        ("tests_volumes", {"kind": {}, "name": {}}),
+        ("tests_volumes", {"kind": {}, "price": {"new": 2.0}}),
     ]
 
 

@@ -57,9 +57,9 @@ def test_list(run: Callable[..., Result], audited: CustomFlask, request: pytest.
     assert result.exit_code == 0
     heads = [line for line in result.output.splitlines() if " in block " in line or " in request " in line]
     assert [head.split("Z  ")[1].partition(" in ")[0] for head in heads] == [
-        "update  tests_books  2 rows  by nobody",
-        'insert  tests_books  {"id": 2}  by nobody',
-        'insert  tests_books  {"id": 1}  by user 1',
+        "update  tests_volumes  2 rows  by nobody",
+        'insert  tests_volumes  {"id": 2}  by nobody',
+        'insert  tests_volumes  {"id": 1}  by user 1',
     ]
     assert '        name: "a\\u001b[2J\\n"' in result.output.splitlines()
     assert "        note: (value not kept)" in result.output.splitlines()
@@ -71,8 +71,8 @@ def test_list(run: Callable[..., Result], audited: CustomFlask, request: pytest.
     [
         ((), 5),
         (("--limit", "2"), 2),
-        (("--table", "tests_books"), 3),
-        (("--table", "tests_books", "--key", "1"), 1),
+        (("--table", "tests_volumes"), 3),
+        (("--table", "tests_volumes", "--key", "1"), 1),
         (("--key", '{"id": 2}'), 1),
         (("--user", "1"), 1),
         (("--user", "ANN@example.com"), 1),
