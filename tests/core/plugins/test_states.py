@@ -110,7 +110,7 @@ PROBLEMS: dict[str, Case] = {
             "shop/__init__.py": PAGES.format(name="shop"),
             "shop/templates/till/x.html": "shop",
         },
-        says="The plugin cart and the plugin shop both have the template till/x.html; that of the plugin cart is render",
+        says="The plugin cart and the plugin shop both have the template till/x.html; that of the plugin cart is",
     ),
 }
 #: Problems that a start in lenient mode does not have, or that another test is about.
