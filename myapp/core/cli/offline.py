@@ -16,7 +16,7 @@ import click
 from flask.cli import ScriptInfo
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from flask import Flask
 
@@ -29,7 +29,6 @@ if t.TYPE_CHECKING:
 R = t.TypeVar("R")
 
 OK, PROBLEMS, CANNOT_RUN = 0, 1, 2
-SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|_KEY|KEY$|DSN|CREDENTIAL")
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 
@@ -173,16 +172,26 @@ def _load_config(context: click.Context) -> Loaded:
 
 
 def entries_of(loaded: Loaded) -> list[dict[str, str]]:
-    """Return every setting with its value, as it may be shown, and the layer that it came from."""
+    """Return every setting with its value, as it may be shown, and the layer that it came from.
+
+    Those of plugins are among them, also when they are not set: their manifests declare them.
+    """
+    declared = {setting.key: setting for setting in part("plugins").iter_declared(loaded)}
     values = {f"MYAPP_{name.upper()}": value for name, value in loaded.settings} | loaded.others
-    return [
-        {"key": key, "value": _shown(key, values[key]), "source": loaded.sources.get(key, "the defaults")}
-        for key in sorted(values)
+    secret = {key for key, setting in declared.items() if setting.is_secret}
+    entries = [
+        {"key": key, "value": _shown(key, values[key], secret), "source": loaded.sources.get(key, "the defaults")}
+        for key in values
     ]
+    for key in declared.keys() - values.keys():
+        default = declared[key].default
+        value = "not set" if default is None else _shown(key, default, secret)
+        entries.append({"key": key, "value": value, "source": f"the manifest of {declared[key].plugin}"})
+    return sorted(entries, key=lambda entry: entry["key"])
 
 
-def _shown(key: str, value: t.Any) -> str:
-    if SECRET.search(key):
+def _shown(key: str, value: t.Any, secret: Collection[str]) -> str:
+    if key in secret or part("config").looks_secret(key):
         return "***"
     # The password of a URL.
     return re.sub(r"(//[^/:@\s]*):[^@/\s]*@", r"\1:***@", str(value))

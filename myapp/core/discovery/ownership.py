@@ -59,14 +59,14 @@ class Clash:
         what = "the configuration key" if self.kind == "config" else f"the {self.kind}"
         one, other = (f" ({name})" if name else "" for name in self.detail)
         who = f"{self.first}{one} and {self.later}{other}"
-        is_first = self.winner == self.first
         effect = {
             "rule": f"{self.winner}{one} answers",
             "config": f"the value of {self.winner} counts",
             "command": f"that of {self.winner} runs",
             "template": f"that of {self.winner} is rendered",
         }
-        order = ", because it came first" if is_first and self.kind != "config" else ""
+        is_earlier = self.winner == self.first and self.first.kind != "application"
+        order = ", because it came first" if is_earlier and self.kind != "config" else ""
         text = f"{who} both have {what} {self.name}; {effect[self.kind]}{order}."
         return text[:1].upper() + text[1:]
 
