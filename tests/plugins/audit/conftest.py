@@ -46,7 +46,7 @@ tagged = sa.Table(
 )
 
 
-class Book(Model):
+class Volume(Model):
     """A row with columns of every kind: public, private, secret, set by the database, set by the mapper."""
 
     __tablename__ = "tests_volumes"
@@ -68,14 +68,14 @@ class Book(Model):
     __mapper_args__: t.ClassVar[dict[str, t.Any]] = {"polymorphic_on": "kind", "polymorphic_identity": "book"}
 
 
-class Atlas(Book):
+class Atlas(Volume):
     """A row in two tables."""
 
     __tablename__ = "tests_atlases"
     __public__ = ("id", "name", "maps")
     __mapper_args__: t.ClassVar[dict[str, t.Any]] = {"polymorphic_identity": "atlas"}
 
-    id: Mapped[int] = mapped_column(sa.ForeignKey(Book.id), primary_key=True)
+    id: Mapped[int] = mapped_column(sa.ForeignKey(Volume.id), primary_key=True)
     maps: Mapped[int | None]
 
 
@@ -89,7 +89,7 @@ def make_audited(
         defaults = {"PROPAGATE_EXCEPTIONS": False, "MYAPP_BLUEPRINT_PACKAGES": (), **database_config()}
         app = make_app(*plugins, config=defaults | config)
         ensure_schema(app)
-        Book.metadata.create_all(get_engine(app))
+        Volume.metadata.create_all(get_engine(app))
         return app
 
     return make
@@ -119,8 +119,8 @@ def _parsed(value: t.Any) -> t.Any:
     return json.loads(value) if isinstance(value, str) and value.startswith("{") else value
 
 
-def add(**columns: t.Any) -> Book:
+def add(**columns: t.Any) -> Volume:
     """Add a book to the task's session."""
-    book = Book(**columns)
+    book = Volume(**columns)
     get_db().add(book)
     return book

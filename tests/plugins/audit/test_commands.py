@@ -11,7 +11,7 @@ from myapp import get_db
 from myapp.core.data import downgrade, get_engine, get_metadata, upgrade
 from myapp.testing import bearer
 
-from .conftest import Book, add
+from .conftest import Volume, add
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ def written(audited: CustomFlask) -> CustomFlask:
     with audited.task():
         add(name="b")
     with audited.task():
-        get_db().query(Book).update({"price": 1})
+        get_db().query(Volume).update({"price": 1})
     return audited
 
 
