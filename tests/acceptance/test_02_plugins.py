@@ -78,10 +78,8 @@ def report_of(app: CustomFlask, name: str) -> t.Any:
 def test_1_broken_equals_disabled(way: str, make: MakeApp, tmp_path: Path) -> None:
     """In everything that an app consists of, and in what is left in the process; what is half registered is a 404."""
     name = WAYS[way]
-    folders = (
-        write_zoo(tmp_path / "evil", [name]),
-        write_files(tmp_path / "good", {"fine.py": SERVES.format(name="fine")}),
-    )
+    good = write_files(tmp_path / "good", {"fine.py": SERVES.format(name="fine")})
+    folders = write_zoo(tmp_path / "evil", [name]), good
     disabled, left = fingerprint(make(*folders, MYAPP_PLUGINS_DISABLED=name)), process_fingerprint()
 
     broken = make(*folders)
@@ -240,9 +238,7 @@ def myapp_configure(app, plugin):
     request_started.connect(lambda sender, **extra: None, app)
 """
     one = write_files(tmp_path / "one", {"both.py": SERVES.format(name="both") + model, "json.py": "import json\n"})
-    two = write_files(
-        tmp_path / "two", {"both.py": SERVES.format(name="both"), "other.py": SERVES.format(name="other")}
-    )
+    two = write_files(tmp_path / "two", {f"{name}.py": SERVES.format(name=name) for name in ("both", "other")})
     evil = write_zoo(tmp_path / "evil")
 
     def build(*folders: Path, path: str) -> tuple[t.Any, weakref.ref[CustomFlask]]:

@@ -30,6 +30,8 @@ logger = logging.getLogger("myapp.data")
 SCRIPTS = Path(__file__).resolve().parents[2] / "migrations"
 
 
+#: What the version table of each owner begins with.
+VERSION_TABLE = "alembic_version_"
 #: No position is known.
 UNKNOWN = "?"
 # Alembic's `op` and `context` belong to the process, not to a thread.
@@ -47,11 +49,11 @@ class Owner:
     @property
     def version_table(self) -> str:
         """The table that says how far its migrations have come."""
-        return f"alembic_version_{self.name}"
+        return f"{VERSION_TABLE}{self.name}"
 
     def owns(self, table: str, owners: tuple[str, ...]) -> bool:
         """Whether a table found in the database is this owner's; a plugin's tables begin with its name."""
-        if table.startswith("alembic_version_"):
+        if table.startswith(VERSION_TABLE):
             return False
         # The longest name wins: shop_eu_orders is of `shop_eu`, and not of `shop`.
         claims = [other for other in owners if other != "core" and table.startswith(f"{other}_")]
@@ -283,7 +285,7 @@ def _config(app: Flask, owner: Owner, connection: sa.Connection) -> Config:
     config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     config.set_main_option("version_locations", str(owner.versions).replace("%", "%%"))
     config.set_main_option("path_separator", "newline")
-    owners = tuple(get_schema(app).owners)
+    owners = (*get_schema(app).owners, *_absent_owners(app, connection))
 
     def include_name(name: str | None, kind: str, _parents: t.Any) -> bool:
         return kind != "table" or name is None or owner.owns(name, owners)
@@ -295,6 +297,16 @@ def _config(app: Flask, owner: Owner, connection: sa.Connection) -> Config:
         include_name=include_name,
     )
     return config
+
+
+def _absent_owners(app: Flask, connection: sa.Connection) -> list[str]:
+    """Return who has tables in the database and is not here, such as a plugin that is disabled.
+
+    Nobody's models have those tables, and a revision of the core would drop them.
+    """
+    tables = sa.inspect(connection).get_table_names()
+    names = [table.removeprefix(VERSION_TABLE) for table in tables if table.startswith(VERSION_TABLE)]
+    return [name for name in names if name not in get_schema(app).owners]
 
 
 def _current(connection: sa.Connection, owner: Owner) -> str | None:

@@ -39,6 +39,8 @@ def show(app: Flask) -> None:
 def _iter_lines(app: Flask) -> Iterator[str]:
     loaded = get_config(app)
     yield f"myapp {_version()}, profile {loaded.settings.profile}"
+    if loaded.settings.safe_mode:
+        yield f"  {'SAFE MODE':<11}MYAPP_SAFE_MODE is on: no plugin is loaded, not even a critical one."
     modules, extensions = discovery.get_report(app), plugins.get_report(app)
     for title, command, reports in (("blueprints", "blueprints", modules), ("plugins", "plugins", extensions)):
         names = [report.name for report in reports if report.state == "active"]

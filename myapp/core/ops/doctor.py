@@ -62,6 +62,9 @@ def _iter_settings(app: Flask) -> Iterator[Finding]:
     for warning in loaded.warnings:
         hint = "Rename it or take it away; docs/configuration.md lists the settings."
         yield Finding("setting.unknown", warning.partition(" ")[0], warning, hint)
+    if loaded.settings.safe_mode:
+        summary = "MYAPP_SAFE_MODE is on: no plugin is loaded, not even a critical one."
+        yield Finding("setting.safe-mode", "MYAPP_SAFE_MODE", summary, "Take it away when the repair is done.")
     for key, summary in plugins.iter_unknown_names(app):
         yield Finding("setting.unknown-plugin", key, summary, "`flask plugins list` shows the plugins that there are.")
     remedy = "Make one with: python -c 'import secrets; print(secrets.token_hex())'"

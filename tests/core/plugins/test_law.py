@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import importlib
 import sys
+import threading
 import typing as t
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 
 import pytest
@@ -335,6 +337,26 @@ def test_plugin_of_another_app_is_left_alone(make_folder: MakeFolder, make_plugi
     assert sys.modules["myapp_plugins.shared"] is module
     assert module.Row in [mapper.class_ for _, mapper in iter_mappers()]
     assert first.test_client().get("/shared/").status_code == HTTPStatus.OK
+
+
+def test_threads_build_one_after_the_other(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
+    """What fails in one is not taken away from another that has just found it: each has a whole plugin, or none."""
+    text = GOOD.replace('"good', '"threaded') + BREAKS
+    folder = make_folder("plugins", {"threaded.py": text})
+    start = threading.Barrier(4)
+
+    def build(number: int) -> tuple[str, bool]:
+        start.wait(timeout=30)
+        app = make_plugin_app(folder, **({"BREAK": True} if number % 2 else {}))
+        report = get_report(app)[0]
+        module = sys.modules.get(report.module)
+        is_mapped = module is not None and module.Row in [mapper.class_ for _, mapper in iter_mappers()]
+        return report.state, is_mapped
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        results = list(pool.map(build, range(4)))
+
+    assert results == [("active", True), ("broken-register", False)] * 2
 
 
 def test_strict_start_that_fails_leaves_no_trace(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:

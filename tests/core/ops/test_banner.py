@@ -1,0 +1,25 @@
+"""What ``flask run`` says at its start."""
+
+from __future__ import annotations
+
+import typing as t
+
+from myapp.core.ops.banner import _iter_lines
+from myapp.core.ops.doctor import iter_findings
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from myapp import CustomFlask
+
+MakeApp: t.TypeAlias = "Callable[..., CustomFlask]"
+
+
+def test_safe_mode_is_loud(make_app: MakeApp) -> None:
+    """In the banner and for the doctor; without it neither says a word."""
+    safe, usual = make_app(config={"MYAPP_SAFE_MODE": "yes"}, plugins=None), make_app()
+
+    assert "MYAPP_SAFE_MODE is on" in "".join(_iter_lines(safe))
+    assert [finding.id for finding in iter_findings(safe)] == ["setting.safe-mode"]
+    assert "SAFE" not in "".join(_iter_lines(usual))
+    assert list(iter_findings(usual)) == []
