@@ -30,6 +30,7 @@ class CustomFlask(Flask):
     """
 
     json_provider_class = web.ToJSONProvider
+    url_rule_class = web.LazyRule
 
     #: ``with app.task():``, attached by :func:`create_app`.
     task: Callable[..., AbstractContextManager[Task]]

@@ -7,11 +7,12 @@ import typing as t
 from . import hooks, problems, routing, session
 from .json import StrictJSONProvider, ToJSONProvider
 from .results import ApiResult, unfold
+from .routing import LazyRule
 
 if t.TYPE_CHECKING:
     from flask import Flask
 
-__all__ = ["ApiResult", "StrictJSONProvider", "ToJSONProvider", "init_app", "unfold"]
+__all__ = ["ApiResult", "LazyRule", "StrictJSONProvider", "ToJSONProvider", "init_app", "unfold"]
 
 
 def init_app(app: Flask) -> None:
