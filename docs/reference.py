@@ -101,7 +101,7 @@ MANIFEST_TEXT = """
 CONFIG_TEXT = """
 ### Its settings
 
-`config` has a rule for each setting: `{"page_size": {"type": "int", "default": 20, "min": 1, "help": "Rows per page"}}`.
+`config` has a rule for each setting, `{"page_size": {"type": "int", "default": 20, "min": 1, "help": "Rows"}}`, with:
 """
 STATES_TEXT = """
 ## States
