@@ -22,6 +22,7 @@ from myapp.core.plugins import hookspecs
 from myapp.core.plugins.hooks import HOOKS
 from myapp.core.plugins.manifest import KEYS
 from myapp.core.plugins.report import HINTS, STATES, State
+from myapp.core.plugins.settings import MEMBERS, TYPES
 from myapp.core.plugins.slots import SLOTS
 
 if t.TYPE_CHECKING:
@@ -60,6 +61,17 @@ KEY_MEANINGS: Mapping[str, str] = {
     "enabled": "False for a plugin that is off until the operator wants it: `flask plugins enable`, `MYAPP_PLUGINS`.",
     "config": "Its settings, see below.",
 }
+#: What a rule of the manifest's `config` may say about one setting.
+MEMBER_MEANINGS: Mapping[str, str] = {
+    "type": f"One of {', '.join(f'`{name}`' for name in TYPES)}; default `str`.",
+    "default": "What it is when nobody sets it.",
+    "required": "True: without it the plugin is off, with the reason; the application starts all the same.",
+    "secret": "True: shown as `***` everywhere.",
+    "min": "The least number that it may be.",
+    "max": "The greatest number that it may be.",
+    "choices": "The only values that it may have.",
+    "help": "One line about it, for `flask plugins config`.",
+}
 #: The settings of the application that are about plugins.
 ABOUT_PLUGINS = re.compile(r"PLUGIN|SAFE_MODE|MYAPP_STRICT|BLUEPRINT_PREFIXES")
 
@@ -85,6 +97,11 @@ MANIFEST_TEXT = """
 ## The manifest
 
 `__plugin__` is a literal dict at the top of the plugin's module. It is read without an import.
+"""
+CONFIG_TEXT = """
+### Its settings
+
+`config` has a rule for each setting, `{"page_size": {"type": "int", "default": 20, "min": 1, "help": "Rows"}}`, with:
 """
 STATES_TEXT = """
 ## States
@@ -126,6 +143,8 @@ def _iter_lines() -> Iterator[str]:
     yield from _table(("slot", "where"), ((f"`{name}`", where) for name, where in SLOTS.items()))
     yield MANIFEST_TEXT
     yield from _table(("key", "meaning"), _described(KEYS, KEY_MEANINGS, "the manifest's key"))
+    yield CONFIG_TEXT
+    yield from _table(("member", "meaning"), _described(MEMBERS, MEMBER_MEANINGS, "the member of a rule"))
     yield STATES_TEXT
     yield from _table(("state", "meaning"), _described(t.get_args(State), STATE_MEANINGS, "the state"))
     yield PROBLEMS_TEXT

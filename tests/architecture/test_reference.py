@@ -35,6 +35,7 @@ def test_reference_has_every_name(reference: t.Any) -> None:
         assert f"### `{name}(" in page
     for name in (
         *reference.KEYS,
+        *reference.MEMBERS,
         *reference.SLOTS,
         *reference.STATE_MEANINGS,
         *reference.STATES,

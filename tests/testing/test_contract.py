@@ -51,7 +51,7 @@ SAID = {
     "starts_in_250_ms": [r"adds \d+ ms to every start"],
     "builds_twice": [],
     "two_apps_coexist": [r"/messy/fixed stays where it was", r"myapp_plugins.messy.APPS keeps an app"],
-    "disabled_equals_absent": [r"filters: messy: \S+ instead of nothing"],
+    "disabled_equals_absent": [r"without it \(\+ filters: messy: builtins.str\)"],
     "names_are_its_own": [
         r"The URL /checkout lies outside of /messy",
         r"The endpoint checkout does not begin with messy",
@@ -123,9 +123,13 @@ def test_plugin_for_one_app_with_a_hidden_setting_is_red(monkeypatch: pytest.Mon
     assert "once.py:10" in problem
 
 
-def test_plugin_that_asks_for_a_setting_boots_without_it() -> None:
-    """The app does; what needs the plugin itself says how to give the setting."""
-    findings = probe("asking.py", "boots_with_default_config", "builds_twice")
+@pytest.mark.parametrize("critical", ["True", "False"])
+def test_plugin_that_asks_for_a_setting_says_so(critical: str, tmp_path: Path) -> None:
+    """The app boots without it, or a critical plugin stops it; what needs the plugin says how to give the setting."""
+    text = (APPS / "asking.py").read_text(encoding="utf-8")
+    (tmp_path / "asking.py").write_text(text.replace('"config"', f'"critical": {critical}, "config"'), encoding="utf-8")
+
+    findings = run_probe(resolve(str(tmp_path / "asking.py")), ["boots_with_default_config", "builds_twice"])
 
     assert findings.of("boots_with_default_config") == []
     assert "set it in the environment of pytest" in findings.of("builds_twice")[0]

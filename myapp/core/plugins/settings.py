@@ -30,7 +30,7 @@ NUMBERS = ("int", "float")
 KEY = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 #: What a rule may say, and the types of what it says.
-_MEMBERS: Mapping[str, tuple[type, ...]] = MappingProxyType(
+MEMBERS: Mapping[str, tuple[type, ...]] = MappingProxyType(
     {
         "type": (str,),
         "default": (object,),
@@ -197,9 +197,9 @@ def check_rules(rules: Mapping[t.Any, t.Any]) -> Iterator[tuple[t.Any, str]]:
 
 def _check_members(rule: dict[t.Any, t.Any]) -> Iterator[str]:
     for member, value in rule.items():
-        if member not in _MEMBERS:
-            yield f"{member!r} is not a member of a rule.{did_you_mean(str(member), list(_MEMBERS))}"
-        elif not _is_a(value, _MEMBERS[member]):
+        if member not in MEMBERS:
+            yield f"{member!r} is not a member of a rule.{did_you_mean(str(member), list(MEMBERS))}"
+        elif not _is_a(value, MEMBERS[member]):
             yield f"its {member} is a {type(value).__name__}."
     if isinstance(rule.get("type", ""), str) and rule.get("type", "str") not in TYPES:
         yield f"its type {rule['type']!r} is not one of {', '.join(TYPES)}."

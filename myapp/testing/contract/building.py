@@ -9,9 +9,10 @@ from importlib.metadata import PackageNotFoundError, distribution
 
 import pluggy
 
+from ...core.errors import PluginError
 from ...core.plugins.hooks import HOOKS, HookManager, find_unknown_hook
-from ..fingerprint import fingerprint
-from .trial import OTHER_MOUNT, NotServedError, why_not_served
+from ..fingerprint import differences, fingerprint
+from .trial import NEEDS_SETTINGS, OTHER_MOUNT, NotServedError, why_not_served
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,9 +87,14 @@ def boots_with_default_config(trial: Trial) -> Iterator[str]:
         del os.environ[key]
     try:
         report = trial.report(trial.create([*trial.required, trial.subject.wanted]))
+    except PluginError as error:
+        # A critical plugin stops the start instead of being skipped.
+        if error.code != NEEDS_SETTINGS:
+            yield error.format_message()
+        return
     finally:
         os.environ.update(own)
-    explains = report.state == "skipped" or (report.problem and report.problem.code == "settings-invalid")
+    explains = report.state == "skipped" or (report.problem and report.problem.code == NEEDS_SETTINGS)
     if report.state != "active" and not explains:
         yield why_not_served(report)
 
@@ -104,8 +110,8 @@ def builds_twice(trial: Trial) -> Iterator[str]:
             " what an app needs in myapp_configure, and keep it in app.extensions."
         )
         return
-    for line in iter_differences(fingerprint(first), fingerprint(second)):
-        yield f"The second app differs from the first: {line}. Let the hooks do the same at every call."
+    for line in differences(fingerprint(first), fingerprint(second)):
+        yield f"The second app differs from the first ({line}). Let the hooks do the same at every call."
 
 
 def two_apps_coexist(trial: Trial) -> Iterator[str]:
@@ -113,8 +119,8 @@ def two_apps_coexist(trial: Trial) -> Iterator[str]:
     first, _ = trial.first
     before = fingerprint(first)
     second = trial.build(MYAPP_BLUEPRINT_PREFIXES={trial.name: OTHER_MOUNT})
-    for line in iter_differences(before, fingerprint(first)):
-        yield f"Building another app has changed the first one: {line}."
+    for line in differences(before, fingerprint(first)):
+        yield f"Building another app has changed the first one ({line})."
     mount = trial.report(first).mount
     for rule in sorted(own_rules(second, trial.absent)):
         if mount and is_below(rule, mount):
@@ -133,10 +139,10 @@ def disabled_equals_absent(trial: Trial) -> Iterator[str]:
     _ = trial.first
     folders = {"MYAPP_PLUGIN_DIRS": (os.path.dirname(trial.subject.path),)} if trial.subject.path else {}
     disabled = trial.create(None, MYAPP_PLUGINS=tuple(trial.required), **folders)
-    for line in iter_differences(trial.absent_fingerprint, fingerprint(disabled)):
+    for line in differences(trial.absent_fingerprint, fingerprint(disabled)):
         yield (
-            f"It is disabled, and the app is not the one without it: {line}. Its import or another app has changed what"
-            " all apps share: do that in a hook, on the app that the hook is given."
+            f"It is disabled, and the app is not the one without it ({line}). Its import or another app has changed"
+            " what all apps share: do that in a hook, on the app that the hook is given."
         )
 
 
@@ -203,19 +209,3 @@ def entry_points_of(trial: Trial, group: str) -> list[str]:
         # It comes from a folder.
         return []
     return sorted(point.name for point in points.select(group=group))
-
-
-def iter_differences(before: t.Any, after: t.Any, where: str = "") -> Iterator[str]:
-    """Yield in words what differs between two fingerprints."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        for key in sorted(before.keys() | after.keys(), key=str):
-            yield from iter_differences(before.get(key), after.get(key), f"{where} {key}".strip())
-    elif before != after:
-        yield f"{where}: {_only(after, before) or 'nothing'} instead of {_only(before, after) or 'nothing'}"
-
-
-def _only(one: t.Any, other: t.Any) -> str:
-    """Return what ``one`` has and ``other`` has not; all of it when they are no collections."""
-    if isinstance(one, list | tuple | set | frozenset) and isinstance(other, list | tuple | set | frozenset):
-        return ", ".join(str(entry) for entry in one if entry not in other)
-    return "" if one is None else str(one)

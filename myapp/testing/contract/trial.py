@@ -13,6 +13,7 @@ from flask import Flask
 
 from ...core.app import CustomFlask, create_app
 from ...core.discovery import describe
+from ...core.errors import PluginError
 from ...core.plugins import get_report
 from ...core.plugins.finder import install_finder
 from ..fingerprint import fingerprint
@@ -22,6 +23,8 @@ from .watch import Watch
 if t.TYPE_CHECKING:
     from ...core.plugins import PluginReport
 
+#: The problem of a plugin that has not been told what it needs.
+NEEDS_SETTINGS = "settings-invalid"
 #: Elsewhere than the manifest says.
 OTHER_MOUNT = "/another-place"
 
@@ -82,6 +85,12 @@ class Trial:
             "PROPAGATE_EXCEPTIONS": False,
             "MYAPP_INSTANCE_PATH": str(instance),
             "MYAPP_DATABASE_URL": "",
+            # What the operator of this machine has decided is not what is to be found out.
+            "MYAPP_BLUEPRINT_PREFIXES": {},
+            "MYAPP_PLUGIN_ORDER": (),
+            "MYAPP_PLUGINS_DISABLED": (),
+            "MYAPP_REQUIRED_PLUGINS": (),
+            "MYAPP_SAFE_MODE": False,
         }
         return create_app({**settings, **config}, strict=False, plugins=plugins)
 
@@ -90,7 +99,11 @@ class Trial:
 
         :raises NotServedError: when it does not.
         """
-        app = self.create([*self.required, self.subject.wanted], **config)
+        try:
+            app = self.create([*self.required, self.subject.wanted], **config)
+        except PluginError as error:
+            # A critical one is never skipped.
+            raise NotServedError(f"{error.format_message()} {_remedy(error.code)}".rstrip()) from error
         report = self.report(app)
         if report.state != "active":
             raise NotServedError(why_not_served(report))
@@ -135,10 +148,13 @@ def why_not_served(report: PluginReport) -> str:
     """Return why the plugin of ``report`` is not active, and what to do."""
     if report.problem is None:
         return f"It is {report.state}: {report.reason}"
-    hint = report.problem.hint
-    if report.problem.code == "settings-invalid":
-        hint = "Give the setting a default, or set it in the environment of pytest."
+    hint = _remedy(report.problem.code) or report.problem.hint
     return f"It is not served ({report.state}): {report.problem.summary} {hint}"
+
+
+def _remedy(code: str) -> str:
+    """Return what the author of a plugin does, where that is not what an operator would do."""
+    return "Give the setting a default, or set it in the environment of pytest." if code == NEEDS_SETTINGS else ""
 
 
 def timed(function: t.Callable[[], t.Any]) -> tuple[t.Any, float]:
