@@ -286,7 +286,7 @@ def test_the_trail_itself_is_watched(audited: CustomFlask, recorded: Recorded) -
 def test_settings(make_audited: Callable[..., CustomFlask]) -> None:
     """A column can be hidden by its name or with its table; a table can be left out."""
     app = make_audited(
-        "audit", MYAPP_PLUGIN_AUDIT__HIDE=["tests_volumes.name", "maps"], MYAPP_PLUGIN_AUDIT__IGNORE=["tests_tags"]
+        "audit", MYAPP_PLUGIN_AUDIT__HIDE="tests_volumes.name, maps", MYAPP_PLUGIN_AUDIT__IGNORE="tests_tags"
     )
     with app.task():
         get_db().add_all([Atlas(name="a", maps=3), Tag(), Volume(price=2)])
