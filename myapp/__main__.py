@@ -7,7 +7,8 @@ from flask.cli import ScriptInfo, load_dotenv
 from flask.helpers import get_load_dotenv
 
 from .core.cli.doctor import doctor
-from .core.cli.offline import blueprints, config, plugins
+from .core.cli.offline import blueprints, config
+from .core.cli.plugins import plugins
 from .core.cli.why import why
 
 

@@ -384,6 +384,13 @@ MUTANTS = [
         "tests/plugins/slack_alerts/test_alerts.py",
     ),
     Mutant(
+        "a critical plugin is disabled by mistake",
+        CORE + "cli/plugins.py",
+        "    if consequences and not force and not _is_confirmed(report.name):\n",
+        "    if False:\n",
+        "tests/core/cli/test_plugins.py",
+    ),
+    Mutant(
         "what is half registered is served",
         CORE + "app.py",
         "            quarantined[culprit] = error\n",

@@ -23,6 +23,8 @@ __plugin__ = {
     "api": 1,
     "summary": "Who changed what, in the same transaction",
     "critical": True,
+    # A record of persons: somebody has to want it.
+    "enabled": False,
     "config": {
         "ignore": {"type": "list", "default": [], "help": "Tables whose changes are not recorded"},
         "hide": {"type": "list", "default": [], "help": "Columns (name, or table.name) whose values are not recorded"},

@@ -24,7 +24,12 @@ __plugin__ = {
     "config": {
         "webhook_url": {"type": "str", "secret": True, "help": "The URL of the incoming webhook; without it, nothing"},
         "name": {"type": "str", "default": "", "help": "What the messages call this application; MYAPP_PUBLIC_URL"},
-        "level": {"type": "str", "default": "ERROR", "help": "The lowest level: WARNING, ERROR or CRITICAL"},
+        "level": {
+            "type": "str",
+            "default": "ERROR",
+            "choices": ["WARNING", "ERROR", "CRITICAL"],
+            "help": "The lowest level",
+        },
         "interval_seconds": {"type": "float", "default": 60.0, "min": 0, "help": "How long equal records are counted"},
         "queue_size": {"type": "int", "default": 100, "min": 1, "help": "How many messages may wait"},
         "timeout_seconds": {"type": "float", "default": 5.0, "min": 0.1, "help": "How long Slack may take to answer"},
@@ -34,17 +39,15 @@ __plugin__ = {
 URL = "MYAPP_PLUGIN_SLACK_ALERTS__WEBHOOK_URL"
 
 
-def enabled(app: Flask) -> tuple[bool, str]:
-    """Say whether there is a webhook to post to."""
-    return bool(app.config.get(URL)), f"{URL} is not set."
+def enabled(app: Flask) -> bool | str:
+    """Want to be loaded when there is a webhook to post to."""
+    return True if app.config.get(URL) else f"{URL} is not set."
 
 
 @hookimpl
 def myapp_configure(app: Flask, plugin: PluginContext) -> None:
-    """Refuse settings that cannot be used."""
-    if plugin.config["webhook_url"]:
-        check_url(plugin.config["webhook_url"])
-        _level(plugin)
+    """Refuse a webhook that is none."""
+    check_url(plugin.config["webhook_url"])
 
 
 @hookimpl
@@ -56,15 +59,13 @@ def myapp_commands(app: Flask, plugin: PluginContext) -> list[click.Command]:
 @hookimpl
 def myapp_ready(app: Flask, plugin: PluginContext) -> None:
     """Listen to what is logged from now on."""
-    if not plugin.config["webhook_url"]:
-        return
     # Flask gives its logger a handler when it is first asked for, unless somebody listens already.
     app.logger  # noqa: B018
     handler = SlackHandler(
         app,
         _sender(plugin),
         name=_name(app, plugin),
-        level=_level(plugin),
+        level=logging.getLevelNamesMapping()[plugin.config["level"]],
         queue_size=plugin.config["queue_size"],
         interval_seconds=plugin.config["interval_seconds"],
         flush_seconds=plugin.config["flush_seconds"],
@@ -79,11 +80,3 @@ def _sender(plugin: PluginContext) -> t.Any:
 
 def _name(app: Flask, plugin: PluginContext) -> str:
     return plugin.config["name"] or app.config["MYAPP_PUBLIC_URL"]
-
-
-def _level(plugin: PluginContext) -> int:
-    levels = {"WARNING": logging.WARNING, "ERROR": logging.ERROR, "CRITICAL": logging.CRITICAL}
-    level = plugin.config["level"].upper()
-    if level not in levels:
-        raise ValueError(f"The level is one of {', '.join(levels)}.")
-    return levels[level]

@@ -194,6 +194,32 @@ def test_3_incompatible_plugin_is_not_executed(make: MakeApp, tmp_path: Path, ca
     assert "ZeroDivisionError" not in said + caplog.text + report.traceback
 
 
+def test_4_disable_works_when_the_app_cannot_boot(tmp_path: Path) -> None:
+    """Broken plugins stop a strict application; `flask` and `python -m myapp` take one out each, and it starts."""
+    files = {"bad.py": "1 / 0", "worse.py": "import os\nos._exit(7)", "good.py": SERVES.format(name="good")}
+    environ = {
+        **os.environ, "FLASK_APP": str(ROOT / "devapp.py"), "MYAPP_STRICT": "1",
+        "MYAPP_PLUGIN_DIRS": str(write_files(tmp_path / "plugins", files)),
+        "MYAPP_INSTANCE_PATH": str(tmp_path / "instance"),
+    }  # fmt: skip
+
+    def run(program: str, *command: str) -> subprocess.CompletedProcess[str]:
+        arguments = [sys.executable, "-m", program, *command]
+        return subprocess.run(arguments, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+    assert run("flask", "routes").returncode != 0
+
+    assert run("flask", "plugins", "disable", "bad").stdout.startswith("bad is disabled from the next start on")
+    assert run("myapp", "plugins", "disable", "worse").stdout.startswith("worse is disabled from the next start on")
+
+    routes = run("flask", "routes")
+    assert (routes.returncode, "/good/" in routes.stdout) == (0, True)
+    listed = json.loads(run("myapp", "plugins", "list", "--json").stdout)["plugins"]
+    assert {entry["name"]: entry["state"] for entry in listed} == {
+        "bad": "disabled", "good": "active", "worse": "disabled",
+    }  # fmt: skip
+
+
 def test_4_doctor_names_both_owners(make: MakeApp, tmp_path: Path) -> None:
     """Of one URL, and of one command at the top; exit 1."""
     text = (

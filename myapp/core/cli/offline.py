@@ -84,7 +84,7 @@ def show_config(context: click.Context, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"schema": 1, "config": entries}, indent=2))
     else:
-        _print_table(("key", "value", "source"), [{key: str(value) for key, value in row.items()} for row in entries])
+        print_table(("key", "value", "source"), [{key: str(value) for key, value in row.items()} for row in entries])
 
 
 @config.command("explain")
@@ -144,9 +144,12 @@ def known_modules() -> list[ModuleReport]:
     return [report for package in settings.blueprint_packages for report in scan(package, settings.blueprint_prefixes)]
 
 
-def known_plugins() -> Sequence[PluginReport]:
-    """Return the plugins of the settings, none of which is imported."""
-    return t.cast("Sequence[PluginReport]", part("plugins").scan_offline(load_known()))
+def known_plugins(loaded: Loaded | None = None) -> Sequence[PluginReport]:
+    """Return the plugins of the settings, none of which is imported.
+
+    :param loaded: the settings, where they are known better than without the app.
+    """
+    return t.cast("Sequence[PluginReport]", part("plugins").scan_offline(loaded or load_known()))
 
 
 def _known(what: str, find: Callable[[], Sequence[R]]) -> Sequence[R]:
@@ -205,9 +208,9 @@ def _finish(
     if as_json:
         click.echo(json.dumps({"schema": 1, name: rows}, indent=2))
     else:
-        _print_table(columns, rows)
+        print_table(columns, rows)
         for row in rows:
-            _print_note(row)
+            print_note(row)
     leave(context, cause, has_problems=any(row["problem"] for row in rows))
 
 
@@ -219,7 +222,8 @@ def leave(context: click.Context, cause: str, *, has_problems: bool) -> t.NoRetu
     context.exit(PROBLEMS if has_problems else OK)
 
 
-def _print_table(columns: tuple[str, ...], rows: Sequence[Mapping[str, t.Any]]) -> None:
+def print_table(columns: tuple[str, ...], rows: Sequence[Mapping[str, t.Any]]) -> None:
+    """Print ``columns`` of ``rows``, each as wide as it has to be."""
     if not rows:
         click.echo("There is none.")
         return
@@ -230,14 +234,16 @@ def _print_table(columns: tuple[str, ...], rows: Sequence[Mapping[str, t.Any]]) 
 
 
 def _cell(value: t.Any) -> str:
-    return (", ".join(value) if isinstance(value, tuple) else str(value)) or "-"
+    text = "" if value is None else ", ".join(value) if isinstance(value, tuple) else str(value)
+    return text or "-"
 
 
 def _padded(line: Iterable[str], widths: Iterable[int]) -> Iterable[str]:
     return (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
 
 
-def _print_note(row: Mapping[str, t.Any]) -> None:
+def print_note(row: Mapping[str, t.Any]) -> None:
+    """Print what is wrong with something and the next step, or why it is as it is."""
     if row["problem"]:
         click.echo(f"\n{row['name']}: {row['problem']['summary']}\n  {row['problem']['hint']}")
     elif row["reason"]:

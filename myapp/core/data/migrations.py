@@ -19,7 +19,7 @@ from .engine import get_engine
 from .registry import CORE, get_metadata
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from alembic.config import Config
     from flask import Flask
@@ -163,15 +163,17 @@ def _position(app: Flask, owner: Owner) -> Position:
         return Position(owner.name, _current(connection, owner), _newest(owner))
 
 
-def upgrade(app: Flask, target: str = "head") -> list[str]:
+def upgrade(app: Flask, target: str = "head", *, names: Iterable[str] | None = None) -> list[str]:
     """Upgrade every owner's tables, each in one transaction, and return a sentence for each that changed.
 
+    :param names: these owners alone.
     :raises SchemaError: when rows are left whose foreign keys point nowhere; that owner's tables stay as they were.
     """
     from alembic import command  # 100 ms, only where migrations run.
 
     lines: list[str] = []
-    for owner in get_schema(app).owners.values():
+    owners = get_schema(app).owners
+    for owner in owners.values() if names is None else [get_owner(app, name) for name in names]:
         newest = _newest(owner)
         if newest is None or (target == "head" and _position(app, owner).is_current):
             continue

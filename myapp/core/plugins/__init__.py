@@ -13,12 +13,14 @@ if t.TYPE_CHECKING:
     from .lifecycle import init_app as init_app
     from .lifecycle import start as start
     from .offline import iter_declared as iter_declared
+    from .offline import read_manifests as read_manifests
     from .offline import scan_offline as scan_offline
     from .policy import iter_unknown_names as iter_unknown_names
     from .report import HINTS as HINTS
     from .report import STATES as STATES
     from .report import PluginReport as PluginReport
     from .report import get_report as get_report
+    from .report import is_discovered as is_discovered
     from .scaffold import create_plugin as create_plugin
     from .state import Kept as Kept
     from .state import StateFile as StateFile
@@ -39,8 +41,10 @@ __all__ = [
     "get_report",
     "hookimpl",
     "init_app",
+    "is_discovered",
     "iter_declared",
     "iter_unknown_names",
+    "read_manifests",
     "read_state",
     "scan_offline",
     "start",
@@ -62,7 +66,9 @@ _MODULES = {
     "get_report": "report",
     "hookimpl": "hookspecs",
     "init_app": "lifecycle",
+    "is_discovered": "report",
     "iter_unknown_names": "policy",
+    "read_manifests": "offline",
     "read_state": "state",
     "iter_declared": "offline",
     "scan_offline": "offline",

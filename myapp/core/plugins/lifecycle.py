@@ -19,8 +19,8 @@ from .hooks import HookManager, find_hooks
 from .imports import file_of
 from .manifest import problem
 from .ownership import guarding
-from .plan import Plan, is_needed, make_plan, report_unserved
-from .policy import iter_unknown_names, make_policy, refuse_contradictions
+from .plan import Plan, is_needed, is_wanted, make_plan, report_unserved
+from .policy import iter_unknown_names, make_policy, operators_policy, refuse_contradictions
 from .report import EXTENSION, PluginReport, PluginState, get_state
 from .scan import from_argument, scan
 from .slots import attach_slots
@@ -124,11 +124,13 @@ def _remember(loaded: Loaded, candidates: Sequence[Candidate]) -> StateFile:
     :raises ConfigurationError: when the file cannot be used.
     """
     found = {}
+    kept = read_state(loaded).require()
+    policy = operators_policy(loaded, kept)
     for candidate in reversed(candidates):
         # Reversed: of two with one name the first counts.
         if candidate.is_critical is not None and candidate.target is None:
-            found[candidate.name] = (candidate.is_critical, candidate.origin)
-    kept = read_state(loaded).require()
+            # One that nobody has switched on is not missed when it is gone.
+            found[candidate.name] = (candidate.is_critical and is_wanted(candidate, policy), candidate.origin)
     try:
         return remember_critical(loaded, found)
     except ConfigurationError as error:
@@ -211,5 +213,5 @@ def _log(app: Flask, reports: Sequence[PluginReport]) -> None:
             logger.error(
                 "The plugin %s is not served (%s): %s%s", report.name, report.state, report.problem.summary, text
             )
-        elif report.is_critical and report.state in ("disabled", "skipped"):
+        elif report.is_critical and report.state == "disabled":
             logger.warning("The critical plugin %s is not loaded: %s", report.name, report.reason)

@@ -12,7 +12,7 @@ from .settings import iter_settings
 from .state import read_state
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from ..config import Loaded
     from .report import PluginReport
@@ -30,13 +30,15 @@ def scan_offline(loaded: Loaded) -> tuple[PluginReport, ...]:
     return (*found, *plan.rejected)
 
 
-def iter_declared(loaded: Loaded) -> Iterator[Setting]:
-    """Yield the settings that the plugins declare in their manifests, whether they are loaded or not.
-
-    Of two plugins with one name the first counts.
-    """
-    seen: set[str] = set()
+def read_manifests(loaded: Loaded) -> dict[str, Mapping[str, t.Any]]:
+    """Return what can be read of each plugin's manifest, by name; of two with one name the first counts."""
+    manifests: dict[str, Mapping[str, t.Any]] = {}
     for candidate in scan(loaded.plugin_dirs):
-        if candidate.name not in seen:
-            seen.add(candidate.name)
-            yield from iter_settings(candidate.name, candidate.manifest.get("config", {}))
+        manifests.setdefault(candidate.name, candidate.manifest)
+    return manifests
+
+
+def iter_declared(loaded: Loaded) -> Iterator[Setting]:
+    """Yield the settings that the plugins declare in their manifests, whether they are loaded or not."""
+    for name, manifest in read_manifests(loaded).items():
+        yield from iter_settings(name, manifest.get("config", {}))

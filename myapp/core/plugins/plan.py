@@ -166,9 +166,10 @@ def why_disabled(name: str, policy: Policy) -> str:
     return ""
 
 
-def _is_asked_for(name: str, policy: Policy) -> bool:
-    """Whether the operator wants the plugin, so that what its manifest says of itself does not count."""
-    if not policy.is_discovered or name in policy.required:
+def is_wanted(candidate: Candidate, policy: Policy) -> bool:
+    """Whether the plugin is on by itself, or because the operator wants it."""
+    name = candidate.name
+    if candidate.manifest.get("enabled", True) or not policy.is_discovered or name in policy.required:
         return True
     return name in (policy.allowed or ()) or policy.decisions.get(name) == "enabled"
 
@@ -177,7 +178,7 @@ def _judge(draft: _Draft, candidate: Candidate, taken: Mapping[str, Candidate]) 
     """Accept ``candidate``, or say why not: what is wrong with it by itself, or that it does not want to."""
     policy, name = draft.policy, candidate.name
     wrong = _wrong_name(candidate, taken)
-    if wrong is None and not candidate.manifest.get("enabled", True) and not _is_asked_for(name, policy):
+    if wrong is None and not is_wanted(candidate, policy):
         reason = f"It is off unless somebody wants it: `flask plugins enable {name}`, or MYAPP_PLUGINS."
         draft.put_aside(candidate, "skipped", reason)
         return

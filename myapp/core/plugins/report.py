@@ -165,3 +165,8 @@ def _as_it_is_now(report: PluginReport, guards: Guards) -> PluginReport:
         return report
     problem = Problem("runtime-failed", failing.summary, HINTS["runtime-failed"])
     return replace(report, state="degraded", problem=problem)
+
+
+def is_discovered(app: Flask) -> bool:
+    """Whether the plugins were looked for; else the code has asked for these, and no decision counts."""
+    return get_state(app).is_discovered

@@ -251,7 +251,7 @@ def test_required_plugin_that_is_missing_refuses(make_folder: MakeFolder, make_p
 def test_operator_who_turns_a_critical_plugin_off_is_obeyed(
     how: str, instance: str, make_folder: MakeFolder, make_plugin_app: MakeApp, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Loudly; and it is known as critical all the same."""
+    """Loudly, unless its own manifest leaves it off; and it is known as critical all the same."""
     off = '__plugin__ = {"name": "guard", "critical": True, "enabled": False}\n'
     text = off if how == "manifest" else CRITICAL
     folder = make_folder("plugins", {"guard.py": f"{text}raise RuntimeError", "fine.py": ""})
@@ -264,7 +264,26 @@ def test_operator_who_turns_a_critical_plugin_off_is_obeyed(
 
     assert states(app)["guard"] == ("skipped" if how == "manifest" else "disabled")
     assert next(report.is_critical for report in get_report(app) if report.name == "guard")
-    assert [message for message in caplog.messages if message.startswith("The critical plugin guard is not loaded")]
+    is_told = any(message.startswith("The critical plugin guard is not loaded") for message in caplog.messages)
+    assert is_told is (how != "manifest")
+
+
+def test_critical_plugin_that_nobody_wanted_is_not_missed(
+    instance: str, make_folder: MakeFolder, make_plugin_app: MakeApp
+) -> None:
+    """Only what was switched on has to be there; from then on it has to."""
+    off = '__plugin__ = {"name": "guard", "critical": True, "enabled": False}\n'
+    folder = make_folder("plugins", {"guard.py": off, "fine.py": ""})
+    make_plugin_app(folder, MYAPP_INSTANCE_PATH=instance)
+    (folder / "guard.py").unlink()
+    assert states(make_plugin_app(folder, MYAPP_INSTANCE_PATH=instance)) == {"fine": "active"}
+
+    (folder / "guard.py").write_text(off, encoding="utf-8")
+    decide(settings(instance), "guard", enabled=True)
+    assert states(make_plugin_app(folder, MYAPP_INSTANCE_PATH=instance))["guard"] == "active"
+    (folder / "guard.py").unlink()
+    with pytest.raises(PluginError, match="needed-missing"):
+        make_plugin_app(folder, MYAPP_INSTANCE_PATH=instance)
 
 
 @pytest.mark.parametrize(

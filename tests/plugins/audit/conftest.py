@@ -35,21 +35,21 @@ class Page(Model):
     __public__ = ("id", "book_id")
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    book_id: Mapped[int | None] = mapped_column(sa.ForeignKey("tests_acts.id"))
+    book_id: Mapped[int | None] = mapped_column(sa.ForeignKey("tests_volumes.id"))
 
 
 tagged = sa.Table(
     "tests_tagged",
     Tag.metadata,
-    sa.Column("book_id", sa.ForeignKey("tests_acts.id"), primary_key=True),
+    sa.Column("book_id", sa.ForeignKey("tests_volumes.id"), primary_key=True),
     sa.Column("tag_id", sa.ForeignKey("tests_tags.id"), primary_key=True),
 )
 
 
-class Act(Model):
+class Volume(Model):
     """A row with columns of every kind: public, private, secret, set by the database, set by the mapper."""
 
-    __tablename__ = "tests_acts"
+    __tablename__ = "tests_volumes"
     __public__ = ("id", "name", "price", "reset_token", "label")
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -68,14 +68,14 @@ class Act(Model):
     __mapper_args__: t.ClassVar[dict[str, t.Any]] = {"polymorphic_on": "kind", "polymorphic_identity": "book"}
 
 
-class Atlas(Act):
+class Atlas(Volume):
     """A row in two tables."""
 
     __tablename__ = "tests_atlases"
     __public__ = ("id", "name", "maps")
     __mapper_args__: t.ClassVar[dict[str, t.Any]] = {"polymorphic_identity": "atlas"}
 
-    id: Mapped[int] = mapped_column(sa.ForeignKey(Act.id), primary_key=True)
+    id: Mapped[int] = mapped_column(sa.ForeignKey(Volume.id), primary_key=True)
     maps: Mapped[int | None]
 
 
@@ -89,7 +89,7 @@ def make_audited(
         defaults = {"PROPAGATE_EXCEPTIONS": False, "MYAPP_BLUEPRINT_PACKAGES": (), **database_config()}
         app = make_app(*plugins, config=defaults | config)
         ensure_schema(app)
-        Act.metadata.create_all(get_engine(app))
+        Volume.metadata.create_all(get_engine(app))
         return app
 
     return make
@@ -119,8 +119,8 @@ def _parsed(value: t.Any) -> t.Any:
     return json.loads(value) if isinstance(value, str) and value.startswith("{") else value
 
 
-def add(**columns: t.Any) -> Act:
+def add(**columns: t.Any) -> Volume:
     """Add a book to the task's session."""
-    book = Act(**columns)
+    book = Volume(**columns)
     get_db().add(book)
     return book

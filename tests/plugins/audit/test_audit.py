@@ -15,7 +15,7 @@ from myapp.core.data import get_engine
 from myapp.core.runtime import get_runtime
 from myapp.testing import bearer
 
-from .conftest import Act, Atlas, Page, Recorded, Tag, add, read, tagged
+from .conftest import Atlas, Page, Recorded, Tag, Volume, add, read, tagged
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ ANN = "ann@example.com"
 
 def names(app: CustomFlask) -> list[str | None]:
     with get_engine(app).connect() as connection:
-        return list(connection.scalars(sa.select(Act.name).order_by(Act.id)))
+        return list(connection.scalars(sa.select(Volume.name).order_by(Volume.id)))
 
 
 def test_each_row_has_its_entry(audited: CustomFlask, recorded: Recorded) -> None:
@@ -36,20 +36,20 @@ def test_each_row_has_its_entry(audited: CustomFlask, recorded: Recorded) -> Non
     with audited.task():
         add(name="a", price=1.5, note="private", reset_token="canary", label="L")
     with audited.task():
-        book = get_db().get_one(Act, 1)
+        book = get_db().get_one(Volume, 1)
         book.name, book.note, book.reset_token = "b", "also private", "another canary"
     with audited.task():
-        get_db().delete(get_db().get_one(Act, 1))
+        get_db().delete(get_db().get_one(Volume, 1))
 
     assert recorded() == [
-        ("insert", "tests_acts", {"id": 1}, 1, {
+        ("insert", "tests_volumes", {"id": 1}, 1, {
             "kind": {}, "name": {"new": "a"}, "price": {"new": 1.5}, "note": {}, "reset_token": {},
             "label_text": {"new": "L"},
         }),
-        ("update", "tests_acts", {"id": 1}, 1, {
+        ("update", "tests_volumes", {"id": 1}, 1, {
             "name": {"old": "a", "new": "b"}, "note": {}, "reset_token": {}, "renewed": {},
         }),
-        ("delete", "tests_acts", {"id": 1}, 1, {
+        ("delete", "tests_volumes", {"id": 1}, 1, {
             "kind": {}, "name": {"old": "b"}, "price": {"old": 1.5}, "note": {}, "reset_token": {},
             "label_text": {"old": "L"}, "renewed": {},
         }),
@@ -61,63 +61,55 @@ def test_what_objects_do_not_say(audited: CustomFlask, recorded: Recorded) -> No
     with audited.task():
         add(name="a", pages=[Page(), Page()], tags=[Tag(), Tag()])
     with audited.task():
-        book = get_db().get_one(Act, 1)
-        book.price = sa.func.coalesce(Act.price, 0) + 1
+        book = get_db().get_one(Volume, 1)
+        book.price = sa.func.coalesce(Volume.price, 0) + 1
         del book.pages[0]
         del book.tags[0]
     with audited.task():
         get_db().add(Atlas(name="b", maps=3))
     with audited.task():
-        book = get_db().get_one(Act, 1)
+        book = get_db().get_one(Volume, 1)
         book.name = book.name
 
     first, second = recorded()[:6], recorded()[6:9]
     assert sorted((action, table, rows) for action, table, _, rows, _ in first) == [
-        *[("insert", "tests_acts", 1), *[("insert", "tests_pages", 1)] * 2],
+        *[("insert", "tests_volumes", 1), *[("insert", "tests_pages", 1)] * 2],
         *[("insert", "tests_tagged", 2), *[("insert", "tests_tags", 1)] * 2],
     ]
     assert sorted((entry[:2], entry[4]) for entry in second if entry[1] != "tests_tagged") == [
         (("delete", "tests_pages"), {"book_id": {"old": 1}}),
-        (("update", "tests_acts"), {"price": {}, "renewed": {}}),
+        (("update", "tests_volumes"), {"price": {}, "renewed": {}}),
     ]
     assert ("delete", "tests_tagged", None, 1, None) in second
     assert recorded()[9:] == [
         ("insert", "tests_atlases", {"id": 2}, 1, {"maps": {"new": 3}}),
-        ("insert", "tests_acts", {"id": 2}, 1, {"kind": {}, "name": {"new": "b"}}),
+        ("insert", "tests_volumes", {"id": 2}, 1, {"kind": {}, "name": {"new": "b"}}),
     ]
 
 
 #: What writes, and the action, the table and the count that are to be recorded of it.
 STATEMENTS: dict[str, tuple[Callable[[t.Any], t.Any], str, str, int | None]] = {
-    "update": (
-        lambda db: db.execute(sa.update(Act).values(name=Act.name + "!")),
-        "update",
-        "tests_acts",
-        2,
-    ),
-    "delete": (lambda db: db.execute(sa.delete(Act).where(Act.name == "a")), "delete", "tests_acts", 1),
+    "update": (lambda db: db.execute(sa.update(Volume).values(name=Volume.name + "!")), "update", "tests_volumes", 2),
+    "delete": (lambda db: db.execute(sa.delete(Volume).where(Volume.name == "a")), "delete", "tests_volumes", 1),
     "insert": (lambda db: db.execute(sa.insert(Tag), [{}, {}, {}]), "insert", "tests_tags", 3),
     "batches": (lambda db: db.scalars(sa.insert(Tag).returning(Tag.id), [{}] * 1_500), "insert", "tests_tags", 1_500),
     "select": (
-        lambda db: db.execute(sa.insert(tagged).from_select(["book_id", "tag_id"], sa.select(Act.id, 1))),
+        lambda db: db.execute(sa.insert(tagged).from_select(["book_id", "tag_id"], sa.select(Volume.id, 1))),
         *("insert", "tests_tagged", 2),
     ),
     "bulk": (lambda db: db.bulk_save_objects([Tag()]), "insert", "tests_tags", 1),
-    "query": (lambda db: db.query(Act).delete(), "delete", "tests_acts", 2),
-    "text": (lambda db: db.execute(sa.text("UPDATE tests_acts SET name = NULL")), "update", "tests_acts", 2),
+    "query": (lambda db: db.query(Volume).delete(), "delete", "tests_volumes", 2),
+    "text": (lambda db: db.execute(sa.text("UPDATE tests_volumes SET name = NULL")), "update", "tests_volumes", 2),
     "with": (
         lambda db: db.execute(sa.text("/* x */ with a as (select 7) insert into tests_tags (id) select 7")),
         *("insert", "tests_tags", None),
     ),
-    "driver": (
-        lambda db: db.connection().exec_driver_sql('DELETE FROM "tests_acts"'),
-        "delete",
-        "tests_acts",
-        2,
-    ),
+    "driver": (lambda db: db.connection().exec_driver_sql('DELETE FROM "tests_volumes"'), "delete", "tests_volumes", 2),
     "ddl": (lambda db: db.execute(sa.text("CREATE TABLE tests_new (id int)")), "create", "tests_new", None),
     "other": (
-        lambda db: db.execute(sa.text("REINDEX" if db.bind.dialect.name == "sqlite" else "REINDEX TABLE tests_acts")),
+        lambda db: db.execute(
+            sa.text("REINDEX" if db.bind.dialect.name == "sqlite" else "REINDEX TABLE tests_volumes")
+        ),
         *("reindex", "?", None),
     ),
 }
@@ -128,7 +120,7 @@ def test_statements_are_recorded_with_table_and_count(audited: CustomFlask, reco
     """Whoever wrote them: the session, the mapper, a text, the connection."""
     write, action, table, rows = STATEMENTS[how]
     with audited.task():
-        get_db().add_all([Act(name="a"), Act(name="b"), Tag()])
+        get_db().add_all([Volume(name="a"), Volume(name="b"), Tag()])
     before = len(recorded())
     with audited.task():
         write(get_db())
@@ -139,11 +131,11 @@ def test_statements_that_write_nothing_have_no_entry(audited: CustomFlask, recor
     """Reading, locking, matching no row; words in a text or a comment are no statement."""
     with audited.task():
         db = get_db()
-        db.scalars(sa.select(Act)).all()
-        db.execute(sa.select(sa.select(Act).cte())).all()
-        db.execute(sa.text("SELECT 'delete from tests_acts' -- update tests_acts set")).all()
-        db.execute(sa.text("WITH a AS (SELECT 1) SELECT 'it''s; drop table tests_acts' FROM a")).all()
-        db.execute(sa.update(Act).values(name="none").where(Act.id == 99))
+        db.scalars(sa.select(Volume)).all()
+        db.execute(sa.select(sa.select(Volume).cte())).all()
+        db.execute(sa.text("SELECT 'delete from tests_volumes' -- update tests_volumes set")).all()
+        db.execute(sa.text("WITH a AS (SELECT 1) SELECT 'it''s; drop table tests_volumes' FROM a")).all()
+        db.execute(sa.update(Volume).values(name="none").where(Volume.id == 99))
         with task.savepoint():
             pass
     assert recorded() == []
@@ -153,15 +145,15 @@ def test_statements_that_write_nothing_have_no_entry(audited: CustomFlask, recor
 def test_every_part_of_a_with_is_recorded(audited: CustomFlask, recorded: Recorded) -> None:
     """As text and as SQLAlchemy's; what only locks rows changes none."""
     with audited.task():
-        get_db().execute(sa.text("WITH a AS (SELECT id FROM tests_acts FOR UPDATE) SELECT * FROM a")).all()
-        gone = sa.delete(Act).returning(Act.id).cte("gone")
+        get_db().execute(sa.text("WITH a AS (SELECT id FROM tests_volumes FOR UPDATE) SELECT * FROM a")).all()
+        gone = sa.delete(Volume).returning(Volume.id).cte("gone")
         get_db().execute(sa.select(gone.c.id)).all()
         get_db().execute(sa.text(
             "WITH a AS (INSERT INTO tests_tags VALUES (5) ON CONFLICT (id) DO UPDATE SET id = 6 RETURNING id)"
             " DELETE FROM ONLY tests_pages WHERE id IN (SELECT id FROM a)"
         ))  # fmt: skip
     assert [entry[:2] for entry in recorded()] == [
-        *[("delete", "tests_acts"), ("insert", "tests_tags"), ("delete", "tests_pages")]
+        *[("delete", "tests_volumes"), ("insert", "tests_tags"), ("delete", "tests_pages")]
     ]
 
 
@@ -234,9 +226,9 @@ def test_savepoints_and_tasks_inside(audited: CustomFlask, recorded: Recorded) -
         with pytest.raises(KeyError), task.savepoint():
             add(name="undone")
             get_db().flush()
-            get_db().execute(sa.update(Act).values(name="also undone"))
+            get_db().execute(sa.update(Volume).values(name="also undone"))
             raise KeyError
-        _, is_new = Act.get_or_create(name="a")
+        _, is_new = Volume.get_or_create(name="a")
         assert is_new
         get_db().begin_nested()
         add(name="in a savepoint that nobody ends")
@@ -270,7 +262,7 @@ def test_no_change_without_its_entry(audited: CustomFlask) -> None:
     @audited.post("/")
     def view() -> t.Any:
         after_commit(add, name="callback")
-        get_db().execute(sa.insert(Act).values(name="a"))
+        get_db().execute(sa.insert(Volume).values(name="a"))
         return {}, 201
 
     @audited.cli.command("write")
@@ -294,15 +286,15 @@ def test_the_trail_itself_is_watched(audited: CustomFlask, recorded: Recorded) -
 def test_settings(make_audited: Callable[..., CustomFlask]) -> None:
     """A column can be hidden by its name or with its table; a table can be left out."""
     app = make_audited(
-        "audit", MYAPP_PLUGIN_AUDIT__HIDE=["tests_acts.name", "maps"], MYAPP_PLUGIN_AUDIT__IGNORE=["tests_tags"]
+        "audit", MYAPP_PLUGIN_AUDIT__HIDE="tests_volumes.name, maps", MYAPP_PLUGIN_AUDIT__IGNORE="tests_tags"
     )
     with app.task():
-        get_db().add_all([Atlas(name="a", maps=3), Tag(), Act(price=2)])
+        get_db().add_all([Atlas(name="a", maps=3), Tag(), Volume(price=2)])
         get_db().execute(sa.insert(Tag))
     assert [(table, changes) for _, table, _, _, changes in read(app)] == [
         ("tests_atlases", {"maps": {}}),
-        ("tests_acts", {"kind": {}, "name": {}}),
-        ("tests_acts", {"kind": {}, "price": {"new": 2.0}}),
+        ("tests_volumes", {"kind": {}, "name": {}}),
+        ("tests_volumes", {"kind": {}, "price": {"new": 2.0}}),
     ]
 
 

@@ -11,7 +11,7 @@ from myapp import get_db
 from myapp.core.data import downgrade, get_engine, get_metadata, upgrade
 from myapp.testing import bearer
 
-from .conftest import Act, add
+from .conftest import Volume, add
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ def written(audited: CustomFlask) -> CustomFlask:
     with audited.task():
         add(name="b")
     with audited.task():
-        get_db().query(Act).update({"price": 1})
+        get_db().query(Volume).update({"price": 1})
     return audited
 
 
@@ -57,9 +57,9 @@ def test_list(run: Callable[..., Result], audited: CustomFlask, request: pytest.
     assert result.exit_code == 0
     heads = [line for line in result.output.splitlines() if " in block " in line or " in request " in line]
     assert [head.split("Z  ")[1].partition(" in ")[0] for head in heads] == [
-        "update  tests_acts  2 rows  by nobody",
-        'insert  tests_acts  {"id": 2}  by nobody',
-        'insert  tests_acts  {"id": 1}  by user 1',
+        "update  tests_volumes  2 rows  by nobody",
+        'insert  tests_volumes  {"id": 2}  by nobody',
+        'insert  tests_volumes  {"id": 1}  by user 1',
     ]
     assert '        name: "a\\u001b[2J\\n"' in result.output.splitlines()
     assert "        note: (value not kept)" in result.output.splitlines()
@@ -71,8 +71,8 @@ def test_list(run: Callable[..., Result], audited: CustomFlask, request: pytest.
     [
         ((), 5),
         (("--limit", "2"), 2),
-        (("--table", "tests_acts"), 3),
-        (("--table", "tests_acts", "--key", "1"), 1),
+        (("--table", "tests_volumes"), 3),
+        (("--table", "tests_volumes", "--key", "1"), 1),
         (("--key", '{"id": 2}'), 1),
         (("--user", "1"), 1),
         (("--user", "ANN@example.com"), 1),
