@@ -34,6 +34,7 @@ if t.TYPE_CHECKING:
     from .core.tasks import tasked as tasked
     from .core.tasks import untasked as untasked
     from .core.web import ApiResult as ApiResult
+    from .core.work import job as job
 
 __version__ = "0.1.0"
 
@@ -54,6 +55,7 @@ _PARTS = {
     "get_resource": "tasks",
     "get_user": "access",
     "hookimpl": "plugins",
+    "job": "work",
     "public": "access",
     "scopes": "access",
     "session_opened": "signals",
@@ -78,6 +80,7 @@ __all__ = [
     "get_resource",
     "get_user",
     "hookimpl",
+    "job",
     "public",
     "scopes",
     "session_opened",

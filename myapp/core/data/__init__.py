@@ -31,7 +31,8 @@ from .registry import (
     model_packages,
     owner_package,
 )
-from .session import TaskSession, get_db
+from .session import TaskSession, get_db, note_write
+from .sqlite import WRITES
 from .types import UTCDateTime
 
 if t.TYPE_CHECKING:
@@ -40,6 +41,7 @@ if t.TYPE_CHECKING:
 __all__ = [
     "CORE",
     "RESOURCE",
+    "WRITES",
     "Model",
     "Outage",
     "Position",
@@ -59,6 +61,7 @@ __all__ = [
     "init_app",
     "iter_mappers",
     "model_packages",
+    "note_write",
     "owner_package",
     "positions",
     "register_migrations",

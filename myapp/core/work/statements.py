@@ -1,0 +1,77 @@
+"""The statements of the ledger, written out for both databases.
+
+Each is one statement whose WHERE says what has to be true for it, so that two workers cannot both do it. They are not
+built by SQLAlchemy, because they run for every job: a statement that is looked up in its cache costs more than the
+insert itself.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+if t.TYPE_CHECKING:
+    from datetime import datetime
+
+#: What statements have in common; each stands in braces below.
+FRAGMENTS = {
+    "new": """
+        INTO jobs (id, func, args, queue, priority, unique_key, run_at, state, attempts, max_attempts, timeout,
+            atomic, task_id, user_id, scopes, created)
+        VALUES (:id, :func, :args, :queue, :priority, :unique_key, :run_at, 'ready', 0, :max_attempts, :timeout,
+            :atomic, :task_id, :user_id, :scopes, :created)
+    """,
+    # The columns of myapp.core.work.ledger.Claim, in its order.
+    "claimed": "id, func, args, queue, attempts, max_attempts, timeout, atomic, user_id, scopes, task_id, owner",
+    # The attempt is burned here, before anything of the job has run.
+    "taken": """
+        state = 'running', attempts = attempts + 1, owner = :owner, lease_until = :lease_until, started = :now,
+        cancel_asked = NULL, progress = NULL, progress_text = NULL
+    """,
+    "over": "owner = NULL, lease_until = NULL, finished = :now, expires_at = :expires_at",
+    # What makes an attempt the one that may end its job: nobody else has taken it meanwhile.
+    "is_mine": "id = :id AND state = 'running' AND owner = :owner AND attempts = :attempts",
+}
+STATEMENTS = {
+    "insert": "INSERT {new}",
+    "insert_unique": "INSERT {new} ON CONFLICT (unique_key) WHERE state IN ('ready', 'running') DO NOTHING",
+    "find_unique": "SELECT id FROM jobs WHERE unique_key = :unique_key AND state IN ('ready', 'running')",
+    "claim": """
+        UPDATE jobs SET {taken} WHERE id = (
+            SELECT id FROM jobs WHERE state = 'ready' AND queue = :queue AND run_at <= :now
+            ORDER BY priority DESC, run_at, id LIMIT 1 {skip_locked}
+        ) RETURNING {claimed}
+    """,
+    "claim_one": "UPDATE jobs SET {taken} WHERE id = :id AND state = 'ready' AND run_at <= :now RETURNING {claimed}",
+    "queues": "SELECT DISTINCT queue FROM jobs WHERE state = 'ready'",
+    "due": "SELECT min(run_at) FROM jobs WHERE state = 'ready' AND queue = :queue",
+    "done": "UPDATE jobs SET state = 'done', result = :result, error = NULL, {over} WHERE {is_mine}",
+    "end": "UPDATE jobs SET state = :state, error = :error, {over} WHERE {is_mine}",
+    "try_again": """
+        UPDATE jobs SET state = 'ready', run_at = :run_at, error = :error, owner = NULL, lease_until = NULL
+        WHERE {is_mine}
+    """,
+}
+
+
+class Dialect:
+    """How one kind of database wants statements and moments."""
+
+    def __init__(self, name: str) -> None:
+        self.is_sqlite = name == "sqlite"
+        self.statements = {key: self._written(text) for key, text in STATEMENTS.items()}
+
+    def __getitem__(self, name: str) -> str:
+        """Return a statement as the driver takes it."""
+        return self.statements[name]
+
+    def moment(self, moment: datetime | None) -> t.Any:
+        """Return a moment in UTC as the driver takes it; SQLite keeps the text that SQLAlchemy would write."""
+        if moment is None or not self.is_sqlite:
+            return moment
+        return moment.isoformat(" ", "microseconds")[:26]
+
+    def _written(self, text: str) -> str:
+        locking = "" if self.is_sqlite else "FOR UPDATE SKIP LOCKED"
+        text = " ".join(text.format(**FRAGMENTS, skip_locked=locking).split())
+        return text if self.is_sqlite else re.sub(r":(\w+)", r"%(\1)s", text)
