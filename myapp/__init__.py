@@ -35,6 +35,7 @@ if t.TYPE_CHECKING:
     from .core.tasks import untasked as untasked
     from .core.web import ApiResult as ApiResult
     from .core.work import job as job
+    from .core.work import progress as progress
 
 __version__ = "0.1.0"
 
@@ -56,6 +57,7 @@ _PARTS = {
     "get_user": "access",
     "hookimpl": "plugins",
     "job": "work",
+    "progress": "work",
     "public": "access",
     "scopes": "access",
     "session_opened": "signals",
@@ -81,6 +83,7 @@ __all__ = [
     "get_user",
     "hookimpl",
     "job",
+    "progress",
     "public",
     "scopes",
     "session_opened",

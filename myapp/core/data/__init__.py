@@ -32,7 +32,7 @@ from .registry import (
     owner_package,
 )
 from .session import TaskSession, get_db, note_write
-from .sqlite import WRITES
+from .sqlite import lock_of
 from .types import UTCDateTime
 
 if t.TYPE_CHECKING:
@@ -41,7 +41,6 @@ if t.TYPE_CHECKING:
 __all__ = [
     "CORE",
     "RESOURCE",
-    "WRITES",
     "Model",
     "Outage",
     "Position",
@@ -60,6 +59,7 @@ __all__ = [
     "get_schema",
     "init_app",
     "iter_mappers",
+    "lock_of",
     "model_packages",
     "note_write",
     "owner_package",

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import typing as t
 
+from .admin import Tally, cancel, find_job, list_jobs, retry, tally
 from .clock import Clock
+from .engine import LedgerTransport, start
 from .failure import Failure
 from .functions import JobFunction, job
 from .models import LIVE, STATES, Job
-from .run import Ended, drain
+from .progress import find_attempt, progress
+from .run import Attempt, Ended, drain
 from .state import create_state, get_state
-from .transport import Enqueued, Transport
+from .take import Taker
+from .transport import Enqueued, Fleet, Transport
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -18,17 +22,30 @@ if t.TYPE_CHECKING:
 __all__ = [
     "LIVE",
     "STATES",
+    "Attempt",
     "Clock",
     "Ended",
     "Enqueued",
     "Failure",
+    "Fleet",
     "Job",
     "JobFunction",
+    "LedgerTransport",
+    "Taker",
+    "Tally",
     "Transport",
+    "cancel",
     "drain",
+    "find_attempt",
+    "find_job",
     "get_state",
     "init_app",
     "job",
+    "list_jobs",
+    "progress",
+    "retry",
+    "start",
+    "tally",
 ]
 
 
@@ -37,4 +54,4 @@ def init_app(app: Flask) -> None:
 
     Reads ``MYAPP_JOBS_URL`` (what carries jobs to workers) and ``MYAPP_DATABASE_URL`` (where the ledger is).
     """
-    app.extensions["myapp.work"] = create_state(app)
+    app.extensions["myapp.work"] = create_state(app, LedgerTransport())

@@ -9,14 +9,16 @@ from ..access import get_principal
 from ..data import get_db, note_write
 from ..errors import JobLostError, NoTaskError
 from ..tasks import Resource, get_task, new_id
-from .state import get_state
+from .advisory import LEASE
+from .state import get_state, notify_changed
 from .transport import Enqueued
 
 if t.TYPE_CHECKING:
     import sqlalchemy as sa
     from flask import Flask
 
-    from ..tasks import Task
+    from .link import Cursor, Execute
+    from .state import WorkState
     from .statements import Dialect
 
 #: The name of what a task has enqueued among its resources.
@@ -53,6 +55,26 @@ class Claim(t.NamedTuple):
     scopes: str | None
     task_id: str | None
     owner: str
+
+
+class Attempted(t.Protocol):
+    """What names one attempt of a job: a :class:`Claim`, or what others see of it."""
+
+    @property
+    def id(self) -> str:
+        """Which job."""
+
+    @property
+    def func(self) -> str:
+        """Its function."""
+
+    @property
+    def owner(self) -> str:
+        """Which worker."""
+
+    @property
+    def attempts(self) -> int:
+        """Which attempt."""
 
 
 def enqueue(job: NewJob) -> str:
@@ -97,7 +119,7 @@ def enqueue(job: NewJob) -> str:
         found = _insert_unique(connection, dialect, row)
         if found is not None:
             return found
-    _note_enqueued(task, Enqueued(row["id"], job.queue, run_at))
+    announce_later(Enqueued(row["id"], job.queue, run_at))
     return t.cast("str", row["id"])
 
 
@@ -119,7 +141,9 @@ def _insert_unique(connection: sa.Connection, dialect: Dialect, row: dict[str, t
     return None
 
 
-def _note_enqueued(task: Task, job: Enqueued) -> None:
+def announce_later(job: Enqueued) -> None:
+    """Tell the transport of ``job`` once the current task has committed."""
+    task = get_task()
     announcement: Announcement | None = task.resource(ENQUEUED)
     if announcement is None:
         announcement = Announcement(task.app)
@@ -141,41 +165,53 @@ class Announcement:
     def close(self) -> None:
         """Tell the transport, after the commit."""
         if self.jobs:
-            get_state(self.app).transport.announce(self.jobs)
+            get_state(self.app).transport.announce(self.app, self.jobs)
+            for job in self.jobs:
+                notify_changed(self.app, job.id, "ready")
 
 
-def claim_next(connection: sa.Connection, app: Flask, owner: str, queue: str) -> Claim | None:
-    """Take the job of ``queue`` that is due and comes first; its attempt is burned with the commit.
+def claim_next(execute: Execute, app: Flask, owner: str, queue: str, priority: int) -> Claim | None:
+    """Take the job of this line that is due and comes first; its attempt is burned with the commit.
 
-    :param connection: one of a transaction that writes.
+    :param execute: sends statements in a transaction that writes.
     """
     state = get_state(app)
-    now = state.dialect.moment(state.clock.now())
-    parameters = {"owner": owner, "queue": queue, "now": now, "lease_until": None}
-    return _as_claim(connection.exec_driver_sql(state.dialect["claim"], parameters).first())
+    line = {"queue": queue, "priority": priority}
+    return _as_claim(execute(state.dialect["claim"], {"owner": owner, **line, **_taken(state)}))
 
 
-def claim_one(connection: sa.Connection, app: Flask, owner: str, job_id: str) -> Claim | None:
+def claim_one(execute: Execute, app: Flask, owner: str, job_id: str) -> Claim | None:
     """Take the job ``job_id``, if it is ready and due."""
     state = get_state(app)
-    now = state.dialect.moment(state.clock.now())
-    parameters = {"owner": owner, "id": job_id, "now": now, "lease_until": None}
-    return _as_claim(connection.exec_driver_sql(state.dialect["claim_one"], parameters).first())
+    return _as_claim(execute(state.dialect["claim_one"], {"owner": owner, "id": job_id, **_taken(state)}))
 
 
-def _as_claim(row: t.Any) -> Claim | None:
-    return None if row is None else Claim(*row)
+def _taken(state: WorkState) -> dict[str, t.Any]:
+    now = state.clock.now()
+    # On SQLite the kernel knows who lives, and leases would have to be renewed while a job holds the write lock.
+    lease_until = None if state.dialect.is_sqlite else now + LEASE
+    return {"now": state.dialect.moment(now), "lease_until": lease_until}
 
 
-def write_end(connection: sa.Connection, app: Flask, claim: Claim, statement: str, **values: t.Any) -> None:
+def _as_claim(cursor: Cursor) -> Claim | None:
+    # All rows, though there is one: SQLite commits when a statement has come to its end.
+    rows = cursor.fetchall()
+    return Claim(*rows[0]) if rows else None
+
+
+def write_end(execute: Execute, app: Flask, claim: Attempted, statement: str, **values: t.Any) -> None:
     """End this attempt of a job.
 
+    :param statement: one of those that end an attempt: ``done``, ``end``, ``try_again``.
+    :param values: what it writes.
     :raises JobLostError: when it is no longer this worker's: whatever the attempt has done is to be rolled back.
     """
     dialect = get_state(app).dialect
-    parameters = {"id": claim.id, "owner": claim.owner, "attempts": claim.attempts}
-    parameters.update((k, dialect.moment(v) if isinstance(v, datetime) else v) for k, v in values.items())
-    if connection.exec_driver_sql(dialect[statement], parameters).rowcount != 1:
+    parameters: dict[str, t.Any] = {"id": claim.id, "owner": claim.owner, "attempts": claim.attempts}
+    parameters.update(progress=None, progress_text=None)
+    for key, value in values.items():
+        parameters[key] = dialect.moment(value) if isinstance(value, datetime) else value
+    if execute(dialect[statement], parameters).rowcount != 1:
         raise JobLostError(
             f"Job {claim.id} ({claim.func}) belongs to somebody else by now: this worker was taken for dead. What its"
             f" attempt {claim.attempts} wrote is rolled back."

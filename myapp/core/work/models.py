@@ -66,18 +66,16 @@ class Job(Model):
 
     __table_args__ = (
         sa.Index("uq_jobs_unique_key", "unique_key", unique=True, sqlite_where=_IS_LIVE, postgresql_where=_IS_LIVE),
-        # In the order in which jobs are taken from a queue.
+        # Each line of waiting jobs (a queue and a priority) in the order in which they are taken.
         sa.Index(
             "ix_jobs_ready",
             "queue",
-            sa.text("priority DESC"),
+            "priority",
             "run_at",
             "id",
             sqlite_where=_IS_READY,
             postgresql_where=_IS_READY,
         ),
-        # When the next one is due.
-        sa.Index("ix_jobs_due", "queue", "run_at", sqlite_where=_IS_READY, postgresql_where=_IS_READY),
         sa.Index("ix_jobs_running", "owner", sqlite_where=_IS_RUNNING, postgresql_where=_IS_RUNNING),
         sa.Index("ix_jobs_user_id", "user_id", "id", sqlite_where=_IS_OWNED, postgresql_where=_IS_OWNED),
         sa.Index("ix_jobs_expires_at", "expires_at", sqlite_where=_EXPIRES, postgresql_where=_EXPIRES),

@@ -1,16 +1,19 @@
-"""What carries jobs to workers: a protocol, and the ledger itself as the engine that is built in.
+"""What carries jobs to workers: the protocol of three methods.
 
-The ledger is the truth and a transport only carries: what it loses, it finds there again.
+The ledger is the truth and a transport only carries: it is told ids, and what it loses it finds in the ledger again.
+A worker of any transport takes a job there (:meth:`~myapp.core.work.Taker.take_one`), runs it
+(:class:`~myapp.core.work.Attempt`), and so cannot run one twice, whatever it was told twice.
 """
 
 from __future__ import annotations
 
-import threading
 import typing as t
-from datetime import datetime
 
 if t.TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
+
+    from flask import Flask
 
 
 class Enqueued(t.NamedTuple):
@@ -21,24 +24,27 @@ class Enqueued(t.NamedTuple):
     run_at: datetime
 
 
+class Fleet(t.NamedTuple):
+    """What ``flask jobs work`` was asked for."""
+
+    concurrency: int = 1
+    #: None for all of them.
+    queues: tuple[str, ...] | None = None
+    #: How long the running jobs may go on after SIGTERM.
+    grace_seconds: float = 20.0
+
+
 class Transport(t.Protocol):
     """An engine that brings jobs to workers."""
 
-    def announce(self, jobs: Sequence[Enqueued]) -> None:
+    def announce(self, app: Flask, jobs: Sequence[Enqueued]) -> None:
         """Tell workers that ``jobs`` were committed; called once for each task, before its answer leaves.
 
-        It returns at once and raises nothing when its engine cannot be reached: the jobs are in the ledger, and are
-        sent again from there.
+        It returns at once, and raises nothing when its engine cannot be reached: the jobs are in the ledger.
         """
 
+    def work(self, app: Flask, fleet: Fleet) -> int:
+        """Run workers until SIGTERM or SIGINT and return the exit status: ``flask jobs work``."""
 
-class Ledger:
-    """The built-in engine: workers look into the ledger."""
-
-    def __init__(self) -> None:
-        #: Set when a task of this process has committed jobs.
-        self.news = threading.Event()
-
-    def announce(self, jobs: Sequence[Enqueued]) -> None:
-        """Wake the worker of this process; those of others see that the database has changed."""
-        self.news.set()
+    def stop(self, app: Flask, job_id: str, owner: str) -> None:
+        """Ask the worker ``owner`` to stop the job ``job_id``, which it runs; the job may end well all the same."""

@@ -49,8 +49,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_jobs"),
     )
     _create_index("uq_jobs_unique_key", ["unique_key"], LIVE, unique=True)
-    _create_index("ix_jobs_ready", ["queue", sa.text("priority DESC"), "run_at", "id"], READY)
-    _create_index("ix_jobs_due", ["queue", "run_at"], READY)
+    _create_index("ix_jobs_ready", ["queue", "priority", "run_at", "id"], READY)
     _create_index("ix_jobs_running", ["owner"], RUNNING)
     _create_index("ix_jobs_user_id", ["user_id", "id"], "user_id IS NOT NULL")
     _create_index("ix_jobs_expires_at", ["expires_at"], "expires_at IS NOT NULL")
