@@ -119,7 +119,7 @@ def test_3_job_exists_exactly_when_its_task_commits(make_db_app: t.Any, names: t
 
 @pytest.mark.live
 def test_4_job_that_kills_its_worker_is_dead_while_others_flow(tmp_path: Path) -> None:
-    """After its tries; and what waits behind it is done meanwhile. On PostgreSQL: tests/core/work/test_fleet.py."""
+    """After its tries; and what waits behind it is done meanwhile. The tests of the fleet show it on PostgreSQL."""
     with labour.labour(tmp_path) as work, work.fleet("-c", "2"):
         killer = work.enqueue(labour.kill_worker)
         others = [work.enqueue(labour.add, f"other {number}") for number in range(20)]

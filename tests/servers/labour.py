@@ -168,13 +168,16 @@ class Labour:
         with self.app.task(read_only=True):
             return [owner for owner in get_db().scalars(running) if owner is not None]
 
+    def command(self, *arguments: str) -> dict[str, t.Any]:
+        """Return how ``flask jobs …`` is run: the arguments of Popen."""
+        full = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **self.environ}
+        return {"args": [sys.executable, "-m", "flask", "--app", APP, "jobs", *arguments], "cwd": ROOT, "env": full}
+
     @contextmanager
     def fleet(self, *options: str) -> Iterator[subprocess.Popen[bytes]]:
         """Run ``flask jobs work`` until the block ends."""
-        command = [sys.executable, "-m", "flask", "--app", APP, "jobs", "work", *options]
-        full = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **self.environ}
         with self.log.open("ab") as output:
-            process = subprocess.Popen(command, cwd=ROOT, env=full, stdout=output, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(**self.command("work", *options), stdout=output, stderr=subprocess.STDOUT)
         try:
             yield process
         finally:

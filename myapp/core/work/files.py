@@ -76,6 +76,10 @@ class FilePresence:
         """Whether the file that asks for it is there."""
         return self.was_cancel_asked(claim.id, claim.owner)
 
+    def forget_cancel(self, claim: Claim) -> None:
+        """Remove it."""
+        self._cancel_path(claim.id, claim.owner).unlink(missing_ok=True)
+
     def is_alive(self, owner: str) -> bool:
         """Whether the file of ``owner`` is locked."""
         try:

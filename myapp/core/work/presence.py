@@ -20,12 +20,14 @@ if t.TYPE_CHECKING:
 
     from flask import Flask
 
+    from .ledger import Claim
+
 #: What a worker says of the job that it runs: its fraction and a text.
 Report: t.TypeAlias = tuple[float | None, str | None]
 
 
 class Presence(t.Protocol):
-    """What one kind of database offers. The first three are for the worker itself, the others for everybody."""
+    """What one kind of database offers. Down to ``forget_cancel`` it is for the worker itself."""
 
     def hold(self, owner: str) -> None:
         """Be alive as ``owner`` until :meth:`release`, or until the process ends, however it does."""
@@ -36,11 +38,14 @@ class Presence(t.Protocol):
     def beat(self, now: datetime) -> None:
         """Renew what has to be renewed; called every fraction of a second by a thread of the worker."""
 
-    def report(self, claim: t.Any, report: Report) -> None:
+    def report(self, claim: Claim, report: Report) -> None:
         """Show ``report`` for the job that this worker runs, at once."""
 
-    def is_cancel_asked(self, claim: t.Any) -> bool:
+    def is_cancel_asked(self, claim: Claim) -> bool:
         """Whether somebody asked the job that this worker runs to stop."""
+
+    def forget_cancel(self, claim: Claim) -> None:
+        """Forget that somebody did: the attempt is over, and another one may follow."""
 
     def is_alive(self, owner: str) -> bool:
         """Whether the worker ``owner`` is still there."""

@@ -103,15 +103,14 @@ def _why(app: Flask, orphan: Orphan, now: datetime) -> Failure:
     return Failure("lost", f"Its worker ({orphan.owner}) ended while it ran: killed, out of memory, or by the job.")
 
 
-def give_back(link: Link, app: Flask, owner: str) -> int:
+def give_back(execute: Execute, app: Flask, owner: str) -> int:
     """Make what ``owner`` has taken ready again, without burning the attempts; return how many jobs that are.
 
     Only for a worker that has not begun them, or whose process is gone.
     """
     state = get_state(app)
-    with link.begin() as execute:
-        parameters = {"owner": owner, "now": state.dialect.moment(state.clock.now())}
-        return execute(state.dialect["give_back"], parameters).rowcount
+    parameters = {"owner": owner, "now": state.dialect.moment(state.clock.now())}
+    return execute(state.dialect["give_back"], parameters).rowcount
 
 
 def expire(link: Link, app: Flask, since: datetime | None = None) -> None:

@@ -171,12 +171,16 @@ class Attempt:
     def _fail(self, error: BaseException) -> Ended:
         """Write down why it failed, and what comes of it."""
         state, failure = verdict(self.claim, error), describe(error)
+        presence = self.taker.presence
+        if state == "ready" and presence.is_cancel_asked(self.claim):
+            state, failure = "cancelled", describe(JobCancelledError())
         self.next = None
         try:
             with self.taker.link.begin() as execute:
                 self._write_failure(execute, state, failure)
         except JobLostError as lost:
             return self._lost(lost)
+        presence.forget_cancel(self.claim)
         log = logger.warning if state == "ready" else logger.info if state == "cancelled" else logger.error
         log(
             "Job %s (%s), its attempt %d of %d, failed and is %s now: %s",

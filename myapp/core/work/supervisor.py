@@ -121,7 +121,9 @@ class Supervisor:
             return
         link = Link(self.app)
         try:
-            for _ in range(give_back(link, self.app, place.board.owner)):
+            with link.begin() as execute:
+                number = give_back(execute, self.app, place.board.owner)
+            if number:
                 logger.warning("The job of worker %s is given back: the grace is over.", place.board.owner)
         finally:
             link.close()

@@ -102,7 +102,8 @@ class Worker:
     def _run(self, claim: Claim, taker: Taker) -> Claim | None:
         """Run one job and return the one that was taken with its end."""
         if self.is_stopping:
-            give_back(taker.link, self.app, taker.owner)
+            with taker.link.begin() as execute:
+                give_back(execute, self.app, taker.owner)
             return None
 
         def follow(execute: Execute) -> Claim | None:
