@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import weakref
 
 
 class Bell:
@@ -14,6 +15,9 @@ class Bell:
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
+        # Not by a method: somebody may be about to ring, and the number of a closed pipe soon is another file's.
+        for end in (self._reader, self._writer):
+            weakref.finalize(self, os.close, end)
 
     def ring(self) -> None:
         """Let the one who waits, or who waits next, go on."""
@@ -28,8 +32,3 @@ class Bell:
             with contextlib.suppress(BlockingIOError):
                 os.read(self._reader, 4096)
         return bool(ready)
-
-    def close(self) -> None:
-        """Close the pipe."""
-        os.close(self._reader)
-        os.close(self._writer)

@@ -36,8 +36,8 @@ class LedgerTransport:
         Those of other processes see that the database has changed.
         """
         state = get_state(app)
-        for bell in list(state.bells):
-            bell.ring()
+        for worker in list(state.workers):
+            worker.bell.ring()
         if state.serves and not app.testing:
             _get_thread(app).ensure(app)
 

@@ -24,6 +24,7 @@ QUEUE_LENGTH, NAME_LENGTH, KEY_LENGTH = 64, 300, 500
 DEFAULT_RETRIES = 4
 DEFAULT_TIMEOUT_SECONDS = 3600.0
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 # Functions belong to the process, because Python modules do. A row names its function and this finds it: what is not
 # here does not run, whatever the table says. Weak: a function that nothing can call any more is no job.
 _functions: WeakValueDictionary[str, JobFunction[t.Any, t.Any]] = WeakValueDictionary()
@@ -77,6 +78,8 @@ class JobFunction(t.Generic[P, R]):
         self.name = name
         self.options = options
         self.signature = inspect.signature(function)
+        #: How many positional arguments alone fit: binding them to the signature takes as long as the insert.
+        self._least, self._most = _positional(self.signature)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it here and now, in the task that is open, as if it were no job."""
@@ -98,9 +101,7 @@ class JobFunction(t.Generic[P, R]):
 
         :param options: those of :func:`job` but ``name``, and ``run_at``, an aware datetime.
         """
-        bound = JobFunction(self.function, self.name, _changed(self.options, options))
-        bound.signature = self.signature
-        return bound
+        return JobFunction(self.function, self.name, _changed(self.options, options))
 
     def _make(self, args: tuple[t.Any, ...], kwargs: Mapping[str, t.Any]) -> NewJob:
         known = _functions.get(self.name)
@@ -109,7 +110,8 @@ class JobFunction(t.Generic[P, R]):
                 f"There are two job functions {self.name}, and a worker could run the other one. Give each a name of"
                 " its own: @job(name=…)."
             )
-        self.signature.bind(*args, **kwargs)
+        if kwargs or not self._least <= len(args) <= self._most:
+            self.signature.bind(*args, **kwargs)
         options = self.options
         return NewJob(
             func=self.name,
@@ -233,9 +235,23 @@ def encode_arguments(args: t.Sequence[t.Any], kwargs: Mapping[str, t.Any]) -> st
     try:
         for value in (*args, *kwargs.values()):
             _check_json(value)
-        return json.dumps([args, kwargs], separators=(",", ":"), allow_nan=False)
+        return _ENCODER.encode([args, kwargs])
     except (ValueError, RecursionError) as error:
         raise TypeError(f"The arguments of a job are JSON: {error}.") from error
+
+
+def _positional(signature: inspect.Signature) -> tuple[int, float]:
+    """Return how few and how many positional arguments a call without keywords takes; nothing fits (1, 0)."""
+    least, most = 0, 0.0
+    for parameter in signature.parameters.values():
+        is_required = parameter.default is parameter.empty
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            most = float("inf")
+        elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            least, most = least + is_required, most + 1
+        elif parameter.kind is parameter.KEYWORD_ONLY and is_required:
+            return 1, 0.0
+    return least, most
 
 
 def _check_json(value: t.Any) -> None:

@@ -96,6 +96,7 @@ def enqueue(job: NewJob) -> str:
     state = get_state(task.app)
     dialect, now = state.dialect, state.clock.now()
     run_at = _run_at(job, now)
+    created = dialect.moment(now)
     row = {
         "id": new_id(),
         "func": job.func,
@@ -103,14 +104,14 @@ def enqueue(job: NewJob) -> str:
         "queue": job.queue,
         "priority": job.priority,
         "unique_key": job.unique_key,
-        "run_at": dialect.moment(run_at),
+        "run_at": created if run_at is now else dialect.moment(run_at),
         "max_attempts": job.max_attempts,
         "timeout": job.timeout,
         "atomic": job.atomic,
         "task_id": task.id,
         "user_id": None if principal.user is None else principal.user.id,
         "scopes": " ".join(sorted(principal.scopes)) or None,
-        "created": dialect.moment(now),
+        "created": created,
     }
     connection = session.connection()
     if job.unique_key is None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import typing as t
-from contextlib import AbstractContextManager, contextmanager
 
 from sqlalchemy.exc import DBAPIError
 
 from ..data import get_engine, lock_of
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import sqlalchemy as sa
     from flask import Flask
@@ -39,47 +38,32 @@ class Link:
 
     def __init__(self, app: Flask) -> None:
         self._engine = get_engine(app)
-        self._lock = lock_of(self._engine) if self._engine.dialect.name == "sqlite" else None
+        #: The queue of this process for SQLite's write lock.
+        self.lock = lock_of(self._engine) if self._engine.dialect.name == "sqlite" else None
         self._pooled: sa.PoolProxiedConnection | None = None
 
-    @contextmanager
-    def begin(self) -> Iterator[Execute]:
-        """Open a transaction that writes; it commits at the end of the block.
+    def begin(self) -> Transaction:
+        """Open a transaction that writes, in a ``with`` statement; it commits at the end of the block.
 
         :raises DBAPIError: of SQLAlchemy, whatever the driver raised.
         """
-        with self._translated():
-            if self._lock is None:
-                raw = self._raw()
-                yield raw.execute
-                raw.commit()
-                return
-            # In the queue of this process, like every task that writes.
-            self._lock.acquire(None)
-            try:
-                raw = self._raw()
-                raw.execute("BEGIN IMMEDIATE")
-                yield raw.execute
-                raw.execute("COMMIT")
-            except BaseException:
-                # Before the lock is free: the next one would wait inside SQLite.
-                self.close()
-                raise
-            finally:
-                self._lock.release(warns=False)
+        return Transaction(self)
 
     def read(self, statement: str, parameters: Mapping[str, t.Any] = {}) -> Sequence[t.Any]:
         """Return the rows of a statement that changes nothing.
 
         :raises DBAPIError: of SQLAlchemy, whatever the driver raised.
         """
-        with self._translated():
-            raw = self._raw()
+        try:
+            raw = self.raw()
             rows: Sequence[t.Any] = raw.execute(statement, parameters).fetchall()
-            if self._lock is None:
+            if self.lock is None:
                 # Reading has begun a transaction, which would stay open until the next look.
                 raw.rollback()
             return rows
+        except BaseException as error:
+            self.fail(error)
+            raise
 
     def close(self) -> None:
         """Give the connection back; what is open in it is rolled back."""
@@ -87,24 +71,63 @@ class Link:
         if pooled is not None:
             pooled.close()
 
-    def _raw(self) -> t.Any:
+    def raw(self) -> t.Any:
+        """Return the driver's connection."""
         if self._pooled is None:
             self._pooled = self._engine.raw_connection()
         return self._pooled.dbapi_connection
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def fail(self, error: BaseException) -> None:
+        """Throw the connection away.
+
+        :raises DBAPIError: of SQLAlchemy, in the place of an error of the driver.
+        """
         driver = t.cast("t.Any", self._engine.dialect.loaded_dbapi)
-        try:
-            yield
-        except driver.Error as error:
-            pooled, self._pooled = self._pooled, None
-            if pooled is not None:
-                pooled.invalidate()
+        pooled, self._pooled = self._pooled, None
+        if pooled is not None:
+            pooled.invalidate()
+        if isinstance(error, driver.Error):
             raise DBAPIError.instance(None, None, error, driver.Error, dialect=self._engine.dialect) from error
-        except BaseException:
-            self.close()
+
+
+class Transaction:
+    """See :meth:`Link.begin`. A class, because a generator would cost as much as a statement."""
+
+    __slots__ = ("_link", "_raw")
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def __enter__(self) -> Execute:
+        lock = self._link.lock
+        if lock is not None:
+            # In the queue of this process, like every task that writes.
+            lock.acquire(None)
+        try:
+            self._raw = self._link.raw()
+            if lock is not None:
+                self._raw.execute("BEGIN IMMEDIATE")
+        except BaseException as error:
+            self._fail(error)
             raise
+        return t.cast("Execute", self._raw.execute)
 
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if error is not None:
+            self._fail(error)
+            return
+        try:
+            self._raw.commit()
+        except BaseException as failure:
+            self._fail(failure)
+            raise
+        if self._link.lock is not None:
+            self._link.lock.release(warns=False)
 
-Begin: t.TypeAlias = "t.Callable[[], AbstractContextManager[Execute]]"
+    def _fail(self, error: BaseException) -> None:
+        """Undo all, before others may write: they would wait inside SQLite."""
+        try:
+            self._link.fail(error)
+        finally:
+            if self._link.lock is not None:
+                self._link.lock.release(warns=False)

@@ -18,7 +18,8 @@ STATES = ("ready", "running", "done", "failed", "dead", "cancelled")
 LIVE = ("ready", "running")
 
 _IS_READY, _IS_RUNNING = sa.text("state = 'ready'"), sa.text("state = 'running'")
-_IS_LIVE = sa.text("state IN ('ready', 'running')")
+# Without a key there is nothing to keep unique, and nothing to be written into the index for each job.
+_HAS_KEY = sa.text("state IN ('ready', 'running') AND unique_key IS NOT NULL")
 _IS_OWNED, _EXPIRES = sa.text("user_id IS NOT NULL"), sa.text("expires_at IS NOT NULL")
 
 
@@ -65,7 +66,7 @@ class Job(Model):
     expires_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
     __table_args__ = (
-        sa.Index("uq_jobs_unique_key", "unique_key", unique=True, sqlite_where=_IS_LIVE, postgresql_where=_IS_LIVE),
+        sa.Index("uq_jobs_unique_key", "unique_key", unique=True, sqlite_where=_HAS_KEY, postgresql_where=_HAS_KEY),
         # Each line of waiting jobs (a queue and a priority) in the order in which they are taken.
         sa.Index(
             "ix_jobs_ready",

@@ -12,7 +12,6 @@ import sqlalchemy as sa
 
 from ..config import get_config
 from ..signals import job_changed
-from .bell import Bell
 from .clock import Clock
 from .statements import Dialect
 
@@ -20,6 +19,7 @@ if t.TYPE_CHECKING:
     from flask import Flask
 
     from .transport import Transport
+    from .worker import Worker
 
 logger = logging.getLogger("myapp.work")
 
@@ -31,8 +31,8 @@ class WorkState:
     dialect: Dialect
     transport: Transport
     clock: Clock = field(default_factory=Clock)
-    #: Of the workers of this process.
-    bells: WeakSet[Bell] = field(default_factory=WeakSet)
+    #: Those of this process.
+    workers: WeakSet[Worker] = field(default_factory=WeakSet)
     #: Whether this process serves ``flask run``, and so works as well.
     serves: bool = False
 

@@ -19,6 +19,8 @@ FRAGMENTS = {
         VALUES (:id, :func, :args, :queue, :priority, :unique_key, :run_at, 'ready', 0, :max_attempts, :timeout,
             :atomic, :task_id, :user_id, :scopes, :created)
     """,
+    # As the index has it.
+    "has_key": "state IN ('ready', 'running') AND unique_key IS NOT NULL",
     # The columns of myapp.core.work.ledger.Claim, in its order.
     "claimed": "id, func, args, queue, attempts, max_attempts, timeout, atomic, user_id, scopes, task_id, owner",
     # The attempt is burned here, before anything of the job has run.
@@ -38,8 +40,8 @@ FRAGMENTS = {
 }
 STATEMENTS = {
     "insert": "INSERT {new}",
-    "insert_unique": "INSERT {new} ON CONFLICT (unique_key) WHERE state IN ('ready', 'running') DO NOTHING",
-    "find_unique": "SELECT id FROM jobs WHERE unique_key = :unique_key AND state IN ('ready', 'running')",
+    "insert_unique": "INSERT {new} ON CONFLICT (unique_key) WHERE {has_key} DO NOTHING",
+    "find_unique": "SELECT id FROM jobs WHERE unique_key = :unique_key AND {has_key}",
     "claim": """
         UPDATE jobs SET {taken} WHERE id = (
             SELECT id FROM jobs

@@ -178,4 +178,3 @@ class Supervisor:
                 self._kill(place.pid)
                 os.waitpid(place.pid, 0)
             place.board.close()
-        self.bell.close()

@@ -75,7 +75,7 @@ class Worker:
 
     def run(self) -> None:
         """Work; a database that cannot be reached is waited for."""
-        get_state(self.app).bells.add(self.bell)
+        get_state(self.app).workers.add(self)
         pause = 0.1
         while not self.is_stopping:
             began = time.monotonic()

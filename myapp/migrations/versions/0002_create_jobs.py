@@ -12,7 +12,8 @@ down_revision = "core_0001"
 branch_labels = None
 depends_on = None
 
-READY, RUNNING, LIVE = "state = 'ready'", "state = 'running'", "state IN ('ready', 'running')"
+READY, RUNNING = "state = 'ready'", "state = 'running'"
+HAS_KEY = "state IN ('ready', 'running') AND unique_key IS NOT NULL"
 
 
 def upgrade() -> None:
@@ -48,7 +49,7 @@ def upgrade() -> None:
         sa.Column("expires_at", moment, nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_jobs"),
     )
-    _create_index("uq_jobs_unique_key", ["unique_key"], LIVE, unique=True)
+    _create_index("uq_jobs_unique_key", ["unique_key"], HAS_KEY, unique=True)
     _create_index("ix_jobs_ready", ["queue", "priority", "run_at", "id"], READY)
     _create_index("ix_jobs_running", ["owner"], RUNNING)
     _create_index("ix_jobs_user_id", ["user_id", "id"], "user_id IS NOT NULL")

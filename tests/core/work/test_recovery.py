@@ -76,6 +76,7 @@ def test_zombie_that_comes_back_commits_nothing(db_app: CustomFlask, names: t.An
         assert claim is not None
         with other.link.begin() as execute:
             give_back(execute, db_app, zombie.owner)
+        assert (Jobs(db_app).find(id_).state, Jobs(db_app).find(id_).attempts) == ("ready", 0)
         taken = other.take()
         assert taken is not None
         assert Attempt(taken, other).run().state == "done"
@@ -119,6 +120,18 @@ def test_queues_take_turns(db_app: CustomFlask) -> None:
         while (claim := taker.take()) is not None:
             taken.append(claim.args[3:5])
     assert taken == ["a0", "b2", "a1", "b3", "a2", "a3"]
+
+
+def test_job_is_not_taken_with_the_one_before_it(db_app: CustomFlask) -> None:
+    """One that waits for its time stands in the same line as one that is due."""
+    [due] = enqueue(db_app, "now")
+    enqueue(db_app, "later", delay=60)
+    with Taker(db_app) as taker, taker.link.begin() as execute:
+        taker.look()
+        claim = taker.take_in(execute)
+        assert claim is not None
+        assert claim.id == due
+        assert taker.take_in(execute) is None
 
 
 def test_expired_results_are_cleared_and_then_forgotten(db_app: CustomFlask) -> None:
