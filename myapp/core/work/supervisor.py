@@ -23,7 +23,7 @@ if t.TYPE_CHECKING:
 
 logger = logging.getLogger("myapp.work")
 
-#: A process that ends this soon after its start was not ended by a job: the next one waits.
+#: A process that ends this soon after its start, without having taken a job, is not replaced at once.
 TOO_SOON_SECONDS, MAXIMUM_PAUSE_SECONDS = 1.0, 5.0
 LONGEST_WAIT_SECONDS = 1.0
 
@@ -95,8 +95,10 @@ class Supervisor:
         for place in self.places:
             if place.pid is None or os.waitpid(place.pid, os.WNOHANG) == (0, 0):
                 continue
-            lasted = time.monotonic() - place.began
-            place.pause = min(place.pause * 2 + 0.1, MAXIMUM_PAUSE_SECONDS) if lasted < TOO_SOON_SECONDS else 0.0
+            # One that took a job was ended by it, or by somebody. One that did not come so far, again and again, would
+            # keep the machine busy with starting it.
+            is_early = not place.board.owner and time.monotonic() - place.began < TOO_SOON_SECONDS
+            place.pause = min(place.pause * 2 + 0.1, MAXIMUM_PAUSE_SECONDS) if is_early else 0.0
             # The next process looks for jobs of dead workers first.
             place.starts_at = time.monotonic() + place.pause
             place.pid = None

@@ -122,6 +122,19 @@ def test_arguments_that_are_no_json_are_refused_at_once(db_app: CustomFlask, val
             add.enqueue("a", "b")  # type: ignore[call-arg]
 
 
+def test_arguments_come_back_as_they_were(db_app: CustomFlask) -> None:
+    """Whatever JSON can hold: long numbers, control characters, half of a character."""
+
+    @job
+    def compare(*values: t.Any) -> None:
+        assert list(values) == sent
+
+    sent = [10**30, 0.1, "\0 \ud800 ü 🦉", None, True, {"a": [1, {}]}, ""]
+    with db_app.task():
+        compare.enqueue(*sent)
+    assert [ended.state for ended in drain(db_app)] == ["done"]
+
+
 def test_plain_call_runs_here_and_now(db_app: CustomFlask, names: t.Any) -> None:
     """In the task that is open, as if it were no job."""
     with db_app.task():
