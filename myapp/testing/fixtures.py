@@ -61,7 +61,7 @@ def cli_runner(app: CustomFlask) -> FlaskCliRunner:
 def clock(make_app: AppFactory) -> Clock:
     """Return the clock of the apps that ``make_app`` builds afterwards: ``clock.advance(60)``.
 
-    It says when a function of a plugin that keeps failing is tried again.
+    It says when a function of a plugin that keeps failing is tried again, and when a job is due.
     """
     make_app.clock = _kit("apps").Clock()
     return make_app.clock

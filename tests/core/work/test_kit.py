@@ -52,6 +52,15 @@ def test_error_of_a_job_reaches_its_test(app: CustomFlask, jobs: Jobs) -> None:
     assert {ended.state for ended in jobs.drain(raises=False)} == {"ready", "done"}
 
 
+def test_one_clock_moves_all(clock: t.Any, app: CustomFlask, jobs: Jobs) -> None:
+    """The fixture ``clock`` makes jobs due as well."""
+    with app.task():
+        double.with_options(delay=60).enqueue(1)
+    assert jobs.drain() == []
+    clock.advance(60)
+    assert [ended.state for ended in jobs.drain()] == ["done"]
+
+
 def test_no_worker_starts_by_itself(app: CustomFlask, jobs: Jobs) -> None:
     """A job that was enqueued stays ready until the test runs it."""
     with app.task():
