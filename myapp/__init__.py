@@ -34,6 +34,8 @@ if t.TYPE_CHECKING:
     from .core.tasks import tasked as tasked
     from .core.tasks import untasked as untasked
     from .core.web import ApiResult as ApiResult
+    from .core.work import job as job
+    from .core.work import progress as progress
 
 __version__ = "0.1.0"
 
@@ -54,6 +56,8 @@ _PARTS = {
     "get_resource": "tasks",
     "get_user": "access",
     "hookimpl": "plugins",
+    "job": "work",
+    "progress": "work",
     "public": "access",
     "scopes": "access",
     "session_opened": "signals",
@@ -78,6 +82,8 @@ __all__ = [
     "get_resource",
     "get_user",
     "hookimpl",
+    "job",
+    "progress",
     "public",
     "scopes",
     "session_opened",

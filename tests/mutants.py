@@ -397,6 +397,62 @@ MUTANTS = [
         "            quarantined[culprit] = error\n            return app\n",
         "tests/core/plugins/test_plugins.py",
     ),
+    Mutant(
+        "a job ends although it was given to somebody else",
+        CORE + "work/statements.py",
+        "id = :id AND state = 'running' AND owner = :owner AND attempts = :attempts",
+        "id = :id",
+        "tests/core/work/test_recovery.py",
+    ),
+    Mutant(
+        "the attempt is not burned when a job is taken",
+        CORE + "work/statements.py",
+        "state = 'running', attempts = attempts + 1, owner",
+        "state = 'running', attempts = attempts, owner",
+        "tests/core/work/test_recovery.py",
+    ),
+    Mutant(
+        "a job commits without its end",
+        CORE + "work/run.py",
+        "            self._write_done(session.connection().exec_driver_sql)\n",
+        "",
+        "tests/core/work/test_ledger.py",
+    ),
+    Mutant(
+        "a job is given back with its attempt burned",
+        CORE + "work/statements.py",
+        "state = 'ready', attempts = attempts - 1, owner = NULL",
+        "state = 'ready', attempts = attempts, owner = NULL",
+        "tests/core/work/test_recovery.py",
+    ),
+    Mutant(
+        "a worker that lives is taken for dead",
+        CORE + "work/files.py",
+        "            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)\n",
+        "            fcntl.flock(file, fcntl.LOCK_UN)\n",
+        "tests/core/work/test_recovery.py",
+    ),
+    Mutant(
+        "a job may begin before its time",
+        CORE + "work/statements.py",
+        "priority = :priority AND run_at <= :now\n",
+        "priority = :priority AND :now IS NOT NULL\n",
+        "tests/core/work/test_recovery.py",
+    ),
+    Mutant(
+        "two functions of one name share their jobs",
+        CORE + "work/functions.py",
+        "if known is None or known.function is not self.function:",
+        "if known is None:",
+        "tests/core/work/test_ledger.py",
+    ),
+    Mutant(
+        "every process that builds the app works",
+        CORE + "work/engine.py",
+        "    if context is None or context.command is not run_command:\n        return\n",
+        "    if context is None:\n        return\n",
+        "tests/core/work/test_serving.py",
+    ),
 ]
 
 

@@ -7,7 +7,7 @@ import typing as t
 from flask import Flask
 from werkzeug.wrappers import Response as BaseResponse
 
-from . import access, cli, config, data, discovery, ops, tasks, web
+from . import access, cli, config, data, discovery, ops, tasks, web, work
 from . import plugins as plugin_part
 from .errors import BlueprintError, PluginError
 from .runtime import Runtime
@@ -81,6 +81,7 @@ def create_app(
                 # Flask cannot unregister: an app with something half registered is thrown away and built without it.
                 attempts.put_aside(error)
     plugin_part.start(app)
+    work.start(app)
     return app
 
 
@@ -97,6 +98,7 @@ def _build(
     web.init_app(app)
     data.init_app(app)
     access.init_app(app)
+    work.init_app(app)
     discovery.init_app(app, attempts.modules)
     plugin_part.init_app(app, attempts, wanted)
     discovery.register_fallbacks(app)

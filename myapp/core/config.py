@@ -84,6 +84,12 @@ def _database_url(value: str) -> str:
     raise ValueError("write it as sqlite:////absolute/path.sqlite3 or postgresql://user:password@host/name")
 
 
+def _jobs_url(value: str) -> str:
+    if value not in ("", "sql:"):
+        raise ValueError("write it as sql:, for workers that look into the database of the app")
+    return value
+
+
 def _public_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
@@ -103,6 +109,7 @@ class Settings(pydantic.BaseModel):
     profile: t.Literal["production", "development"] = "production"
     instance_path: Path = Path("instance")
     database_url: t.Annotated[str, AfterValidator(_database_url)] = ""
+    jobs_url: t.Annotated[str, AfterValidator(_jobs_url)] = ""
     public_url: t.Annotated[str, AfterValidator(_public_url)] = "http://localhost:5000"
     trusted_proxies: Networks = ()
     strict: bool | None = None

@@ -8,6 +8,10 @@
     ├── PluginError                 a plugin that cannot be served (strict mode, or while building)
     ├── ScaffoldError               a new plugin that cannot be written (shown by click, exit 2)
     ├── SchemaError                 tables that are older than the code, or a migration that cannot be done
+    ├── JobError                    what is wrong with a background job
+    │   ├── UnknownJobError         a row of the ledger names a function that this app does not have
+    │   ├── JobLostError            the job was given to somebody else: what this worker did is rolled back
+    │   └── JobCancelledError       somebody asked the running job to stop
     └── TaskError                   (also a RuntimeError) the rules of a task
         ├── NoTaskError             nothing to bind to: no task, or one that cannot commit
         ├── TaskEndedError          the task has committed or rolled back already
@@ -102,6 +106,22 @@ class ScaffoldError(MyappError, click.ClickException):
 
 class SchemaError(MyappError, click.ClickException):
     """The tables are not what the code expects, or cannot be brought there."""
+
+
+class JobError(MyappError):
+    """The base of the errors about background jobs."""
+
+
+class UnknownJobError(JobError):
+    """A row of the ledger names a function that this app does not have, or arguments that it does not take."""
+
+
+class JobLostError(JobError):
+    """The job belongs to somebody else by now: the work of this attempt is rolled back, without a trace."""
+
+
+class JobCancelledError(JobError):
+    """Raised inside a running job that somebody has cancelled; let it pass."""
 
 
 class TaskError(MyappError, RuntimeError):

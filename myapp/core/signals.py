@@ -22,3 +22,5 @@ session_opened = _signals.signal("session-opened")
 #: Sent with ``plugin`` (its name), ``function`` (qualified name) and ``exception`` when a function that a plugin has
 #: registered for the whole app begins to fail; the sender is the app.
 plugin_degraded = _signals.signal("plugin-degraded")
+#: Sent with ``job_id`` and ``state`` after a job has changed in this process: enqueued, reported progress, ended.
+job_changed = _signals.signal("job-changed")

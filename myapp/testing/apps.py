@@ -13,6 +13,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskCliRunner
 
+from ..core import work
 from ..core.app import CustomFlask, create_app
 from ..core.errors import PluginError
 from ..core.plugins import get_report
@@ -20,7 +21,7 @@ from ..core.plugins.report import get_state
 from ..core.runtime import get_runtime
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 #: Stands for an argument that was not given.
 NOT_GIVEN: t.Any = object()
@@ -47,6 +48,8 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 1000.0
+        #: What has a time of its own and moves along.
+        self.followers: list[Callable[[float], None]] = []
 
     def __call__(self) -> float:
         """Return the seconds, as ``time.monotonic()`` would."""
@@ -60,6 +63,8 @@ class Clock:
         if seconds < 0:
             raise ValueError(f"Time does not go back, and not by {-seconds} s.")
         self.now += seconds
+        for advance in self.followers:
+            advance(seconds)
 
 
 class AppFactory:
@@ -111,6 +116,7 @@ class AppFactory:
         self._apps.append(app)
         if self.clock is not None:
             get_state(app).guards.clock = self.clock
+            self.clock.followers.append(work.get_state(app).clock.advance)
         refuse_second_load(app)
         return app
 

@@ -19,6 +19,7 @@ if t.TYPE_CHECKING:
 
     from ..core.app import CustomFlask
     from .apps import AppFactory, Clock
+    from .jobs import Jobs
     from .servers import LiveServer
 
 
@@ -60,7 +61,7 @@ def cli_runner(app: CustomFlask) -> FlaskCliRunner:
 def clock(make_app: AppFactory) -> Clock:
     """Return the clock of the apps that ``make_app`` builds afterwards: ``clock.advance(60)``.
 
-    It says when a function of a plugin that keeps failing is tried again.
+    It says when a function of a plugin that keeps failing is tried again, and when a job is due.
     """
     make_app.clock = _kit("apps").Clock()
     return make_app.clock
@@ -111,6 +112,12 @@ def evil_plugins(request: pytest.FixtureRequest, tmp_path: Path) -> EvilPlugin:
 
 
 @pytest.fixture
+def jobs(app: CustomFlask) -> Jobs:
+    """Return the background jobs of ``app``: ``jobs.drain()``, ``jobs.assert_enqueued(f, 1)``, ``jobs.clock``."""
+    return t.cast("Jobs", _kit("jobs").Jobs(_kit("apps").check_app(app, of_myapp=True)))
+
+
+@pytest.fixture
 def live_server() -> Iterator[Callable[[CustomFlask], LiveServer]]:
     """Return a function that serves an app on a port of its own until the test ends: ``live_server(app).url``."""
     with ExitStack() as stack:
@@ -127,6 +134,7 @@ FIXTURES: Mapping[str, t.Any] = MappingProxyType(
         "clock": clock,
         "evil_plugins": evil_plugins,
         "fake_dist": fake_dist,
+        "jobs": jobs,
         "live_server": live_server,
         "make_app": make_app,
         "plugin_folder": plugin_folder,

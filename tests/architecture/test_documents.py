@@ -83,5 +83,7 @@ def test_nothing_is_unfinished_or_of_one_machine() -> None:
     for path in sorted(ROOT.rglob("*")):
         if path.is_file() and not is_ignored(path):
             content = path.read_bytes()
-            found += [f"{path.relative_to(ROOT)}: {word}" for word in FORBIDDEN if word.encode() in content]
+            # A folder of the project may have the name of one that lies at the root of that machine.
+            forbidden = [word for word in FORBIDDEN if re.search(rf"(?<!\w){re.escape(word)}".encode(), content)]
+            found += [f"{path.relative_to(ROOT)}: {word}" for word in forbidden]
     assert found == []

@@ -9,13 +9,14 @@ from .guard import public, scopes
 from .models import Token, User
 from .passwords import Passwords, check_password
 from .people import authenticate, change_user, create_user, find_user, find_user_by_id, issue_token
-from .principal import get_user, has_scope, require
+from .principal import Principal, get_principal, get_user, has_scope, require
 
 if t.TYPE_CHECKING:
     from flask import Flask
 
 __all__ = [
     "Passwords",
+    "Principal",
     "Token",
     "User",
     "authenticate",
@@ -24,6 +25,7 @@ __all__ = [
     "create_user",
     "find_user",
     "find_user_by_id",
+    "get_principal",
     "get_user",
     "has_scope",
     "init_app",

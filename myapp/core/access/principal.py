@@ -36,7 +36,8 @@ def get_user() -> User | None:
     """Return the user that the request's Bearer token belongs to, or None when it brought none.
 
     It is looked up at first use, once for each task, and is an object of the task's session: what is assigned to it is
-    written. Callbacks and streamed bodies have the user of their request. Cookies and the query are never read.
+    written. Callbacks and streamed bodies have the user of their request, a job that of the task that enqueued it.
+    Cookies and the query are never read.
 
     :raises ApiException: 401, when the token is unknown, revoked or expired, or its user is disabled. It is raised
         once: the handler that answers it, and what runs after the answer, gets None.
@@ -95,7 +96,7 @@ def _find(task: Task) -> Principal:
         return _read(request.environ) if is_alone else Principal()
     known: Principal | None = origin.principal
     if known is None:
-        return _read(origin.environ or {})
+        return _read(origin.environ or {}) if origin.kind == "request" else _act_for(origin.behalf)
     if known.user is None:
         return known
     # The request may have revoked its own token or disabled its user; who asked stays who asked.
@@ -104,13 +105,21 @@ def _find(task: Task) -> Principal:
 
 
 def _origin(task: Task) -> Task | None:
-    """Return the request that ``task`` is, or is a part of; a request inside of a request stands alone."""
+    """Return the request or job that ``task`` is, or is a part of; one inside of another stands alone."""
     for one in (task, *task.iter_ancestors()):
         if one.app is not task.app:
             return None
-        if one.kind == "request":
+        if one.kind in ("request", "job"):
             return one
     return None
+
+
+def _act_for(behalf: tuple[int, frozenset[str]] | None) -> Principal:
+    """Return the user that a job runs for; nobody, once the user is disabled or gone."""
+    user = None if behalf is None else find_user_by_id(behalf[0])
+    if behalf is None or user is None or not user.active:
+        return Principal()
+    return Principal(user, behalf[1])
 
 
 def _read(environ: Mapping[str, t.Any]) -> Principal:

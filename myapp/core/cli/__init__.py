@@ -1,4 +1,6 @@
-"""The commands of the core: ``flask init-db``, ``flask db …``, ``flask users …``, ``flask tokens …``."""
+"""The commands of the core: ``flask init-db``, ``flask db …``, ``flask users …``, ``flask tokens …``, ``flask
+jobs …``.
+"""
 
 from __future__ import annotations
 
@@ -20,3 +22,4 @@ def init_app(app: Flask) -> None:
     people = import_module(".people", __name__)
     app.cli.add_command(people.users)
     app.cli.add_command(people.tokens)
+    app.cli.add_command(import_module(".jobs", __name__).jobs)

@@ -31,7 +31,8 @@ from .registry import (
     model_packages,
     owner_package,
 )
-from .session import TaskSession, get_db
+from .session import TaskSession, get_db, note_write
+from .sqlite import lock_of
 from .types import UTCDateTime
 
 if t.TYPE_CHECKING:
@@ -58,7 +59,9 @@ __all__ = [
     "get_schema",
     "init_app",
     "iter_mappers",
+    "lock_of",
     "model_packages",
+    "note_write",
     "owner_package",
     "positions",
     "register_migrations",

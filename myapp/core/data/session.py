@@ -220,7 +220,7 @@ def _release(session: TaskSession) -> None:
             lock.release(warns=get_config(session.task.app).is_development)
 
 
-def _note_write(session: TaskSession) -> None:
+def note_write(session: TaskSession) -> None:
     """Notice that the task writes, and refuse it where the write would be lost.
 
     :raises ReadOnlyTaskError: in a task that only reads.
@@ -286,13 +286,13 @@ def _bind_listeners() -> None:
     @event.listens_for(TaskSession, "before_flush")
     def flush(session: TaskSession, _context: t.Any, _instances: t.Any) -> None:
         if session.new or session.dirty or session.deleted:
-            _note_write(session)
+            note_write(session)
 
     @event.listens_for(TaskSession, "do_orm_execute")
     def execute(state: ORMExecuteState) -> None:
         t.cast("TaskSession", state.session).join_guards()
         if state.is_insert or state.is_update or state.is_delete:
-            _note_write(t.cast("TaskSession", state.session))
+            note_write(t.cast("TaskSession", state.session))
 
     @event.listens_for(TaskSession, "before_attach")
     def attach(session: TaskSession, instance: t.Any) -> None:

@@ -16,6 +16,7 @@ from . import commands, requests
 from .commands import tasked, untasked
 from .effects import Captured, Effects, capturing
 from .guards import OpenGuard, open_guard
+from .ids import new_id
 from .task import (
     BARE,
     Resource,
@@ -47,6 +48,7 @@ __all__ = [
     "get_resource",
     "get_task",
     "init_app",
+    "new_id",
     "open_guard",
     "open_task",
     "seal",

@@ -35,7 +35,7 @@ T = t.TypeVar("T")
 BeforeCommit = t.TypeVar("BeforeCommit", bound="Callable[[Response | None], t.Any]")
 
 #: How a task came to be: it decides how it ends and how its transaction begins.
-Kind: t.TypeAlias = t.Literal["request", "stream", "command", "block", "callback", "bare"]
+Kind: t.TypeAlias = t.Literal["request", "stream", "command", "job", "block", "callback", "bare"]
 
 current: ContextVar[Task | None] = ContextVar("myapp.task", default=None)
 #: Where a bare application context keeps its rollback-only task.
@@ -105,6 +105,7 @@ class Task:
         "_released",
         "_resources",
         "app",
+        "behalf",
         "contexts",
         "environ",
         "error",
@@ -154,6 +155,8 @@ class Task:
         self.environ: WSGIEnvironment | None = None
         #: Who asks, as the access part has found out; None until somebody wants to know.
         self.principal: t.Any = None
+        #: On whose behalf a job runs: the id of a user, and the scopes of whoever asked for it.
+        self.behalf: tuple[int, frozenset[str]] | None = None
         self._id = id
         self._is_open = True
         self._is_reopened = False

@@ -6,13 +6,14 @@ import typing as t
 
 from . import hooks, problems, routing, session
 from .json import StrictJSONProvider, ToJSONProvider
+from .problems import members_of
 from .results import ApiResult, unfold
 from .routing import LazyRule
 
 if t.TYPE_CHECKING:
     from flask import Flask
 
-__all__ = ["ApiResult", "LazyRule", "StrictJSONProvider", "ToJSONProvider", "init_app", "unfold"]
+__all__ = ["ApiResult", "LazyRule", "StrictJSONProvider", "ToJSONProvider", "init_app", "members_of", "unfold"]
 
 
 def init_app(app: Flask) -> None:

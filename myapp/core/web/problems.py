@@ -72,25 +72,33 @@ def answer(error: HTTPException) -> Response | BaseResponse:
 
 def problem_of(error: HTTPException) -> dict[str, t.Any]:
     """Return the members of the problem: ``type, title, status, detail, instance, request_id`` and its own."""
-    status = error.code or 500
     task = find_task()
+    problem = members_of(error, instance=request.path, request_id=None if task is None else task.id)
+    # Never outside of debug mode: it names files, and what is off. A 404 that a view raises is the view's business.
+    if current_app.debug and problem["status"] == 404 and request.routing_exception is error:
+        explain_miss = current_app.extensions["myapp.web"].explain_miss
+        problem |= {} if explain_miss is None else explain_miss(request.path)
+    return problem
+
+
+def members_of(error: HTTPException, **place: t.Any) -> dict[str, t.Any]:
+    """Return the members of the problem that ``error`` is wherever it was raised, in a job as well.
+
+    :param place: further members, which come before its own.
+    """
+    status = error.code or 500
     problem = {
         "type": getattr(error, "type", None) or "about:blank",
         # RFC 9110's name; Werkzeug and older Pythons have the one of before.
         "title": "Unprocessable Content" if status == 422 else error.name,
         "status": status,
         "detail": error.description or "",
-        "instance": request.path,
-        "request_id": None if task is None else task.id,
+        **place,
     }
     if isinstance(error, ValidationError) and error.errors:
         problem["errors"] = error.errors
     if isinstance(error, ApiException):
         problem |= {key: value for key, value in error.extra.items() if key not in problem}
-    # Never outside of debug mode: it names files, and what is off. A 404 that a view raises is the view's business.
-    if current_app.debug and status == 404 and request.routing_exception is error:
-        explain_miss = current_app.extensions["myapp.web"].explain_miss
-        problem |= {} if explain_miss is None else explain_miss(request.path)
     return problem
 
 

@@ -1,0 +1,174 @@
+"""Jobs and mail: nothing lost, nothing twice, point by point; the tests of each part go further than these."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+import typing as t
+import uuid
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+
+from myapp import get_db, job
+from myapp.core.work import Job, cancel, drain
+from myapp.testing import Jobs
+from tests import databases
+from tests.conftest import Item
+from tests.servers import labour
+from tests.servers.labour import APP, Labour, pid_of
+from tests.servers.process import command_of, serve
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from myapp import CustomFlask
+
+
+@job
+def insert(name: str) -> None:
+    get_db().add(Item(name=name))
+
+
+@job(unique_key=lambda name: name)
+def insert_once(name: str) -> None:
+    get_db().add(Item(name=name))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def work(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Labour]:
+    """Return a database for jobs, of each kind, without workers."""
+    url = None
+    if request.param == "postgresql":
+        url = databases.make_schema(request.getfixturevalue("postgres"), f"s{uuid.uuid4().hex}")
+    with labour.labour(tmp_path, url) as made:
+        yield made
+
+
+@pytest.mark.live
+def test_1_killed_server_finishes_its_job_when_it_starts_again(tmp_path: Path) -> None:
+    """``flask run`` alone: killed after the 202, in the middle of the job; done once within 10 s of the next start."""
+    with labour.labour(tmp_path) as work:
+        command = command_of("werkzeug", APP)
+        with serve(command, tmp_path / "first.log", work.environ) as server:
+            answer = server.ask("POST", "/add/reported/5.0")
+            assert answer.status == 202
+            job_id = json.loads(answer.body)["job"]
+            work.wait_for(job_id, "running", seconds=5)
+            server.process.kill()
+            server.process.wait(timeout=15)
+        assert (work.find(job_id).state, work.names()) == ("running", [])
+        with serve(command, tmp_path / "second.log", work.environ):
+            row = work.wait_for(job_id, "done", seconds=10)
+        assert (row.attempts, work.names()) == (2, ["reported"])
+
+
+@pytest.mark.live
+def test_2_killed_workers_lose_nothing_and_do_nothing_twice(work: Labour) -> None:
+    """200 jobs, 20 workers killed at random: 200 rows, none twice; each killed job is somebody else's within 2 s."""
+    with work.app.task():
+        for number in range(200):
+            labour.add.enqueue(f"row {number}", 0.01)
+    killed: dict[str, float] = {}
+    recoveries: dict[str, float] = {}
+
+    def kill_one() -> bool:
+        """Kill a worker that runs something, if there is one; see whose jobs are others' by now."""
+        owners = work.owners()
+        now = time.monotonic()
+        recoveries.update({owner: now - killed[owner] for owner in killed.keys() - recoveries.keys() - set(owners)})
+        alive = [owner for owner in owners if owner not in killed]
+        if alive and len(killed) < 20:
+            owner = random.choice(alive)
+            os.kill(pid_of(owner), signal.SIGKILL)
+            killed[owner] = time.monotonic()
+        return len(recoveries) == 20
+
+    with work.fleet("-c", "4"):
+        work.wait(kill_one, 60)
+        work.wait(lambda: len(work.names()) == 200)
+        work.wait(lambda: not work.owners())
+    assert Counter(work.names()) == Counter(f"row {number}" for number in range(200))
+    assert max(recoveries.values()) <= 2
+    with work.app.task(read_only=True):
+        assert set(get_db().scalars(sa.select(Job.state))) == {"done"}
+        # Not because nothing was running: attempts were interrupted, and made again.
+        assert (get_db().scalar(sa.select(sa.func.sum(Job.attempts))) or 0) > 205
+
+
+def test_3_job_exists_exactly_when_its_task_commits(make_db_app: t.Any, names: t.Any, db_app: CustomFlask) -> None:
+    """A request that fails leaves none, whatever makes it fail; an enqueue that fails fails its request."""
+    client = db_app.test_client()
+
+    @db_app.post("/<kind>")
+    def view(kind: str) -> t.Any:
+        get_db().add(Item(name=f"of the request {kind}"))
+        insert.enqueue(kind)
+        if kind == "raises":
+            raise ZeroDivisionError
+        if kind == "no json":
+            insert.enqueue(object())  # type: ignore[arg-type]
+        if kind == "orphan":
+            # SQLite and PostgreSQL find out at the commit.
+            get_db().add(Item(name="x", parent_id=4711))
+        return ({}, 409) if kind == "conflict" else ({}, 202)
+
+    statuses = {kind: client.post(f"/{kind}").status_code for kind in ("raises", "no json", "orphan", "conflict", "ok")}
+    assert statuses == {"raises": 500, "no json": 500, "orphan": 409, "conflict": 409, "ok": 202}
+    assert [one.arguments for one in Jobs(db_app).list()] == [(["ok"], {})]
+    drain(db_app)
+    assert names() == ["of the request ok", "ok"]
+
+
+@pytest.mark.live
+def test_4_job_that_kills_its_worker_is_dead_while_others_flow(tmp_path: Path) -> None:
+    """After its tries; and what waits behind it is done meanwhile. The tests of the fleet show it on PostgreSQL."""
+    with labour.labour(tmp_path) as work, work.fleet("-c", "2"):
+        killer = work.enqueue(labour.kill_worker)
+        others = [work.enqueue(labour.add, f"other {number}") for number in range(20)]
+        assert {work.wait_for(id_).state for id_ in others} == {"done"}
+        assert (work.wait_for(killer).state, work.find(killer).attempts) == ("dead", 3)
+
+
+@pytest.mark.live
+def test_4_sigterm_lets_jobs_finish_or_gives_them_back(work: Labour) -> None:
+    """One that ends within the grace is done; one that does not is ready again, and its try not burned."""
+    # The one that does not end writes nothing: on SQLite the other one could not write meanwhile.
+    deaf, finishing = work.enqueue(labour.be_deaf), work.enqueue(labour.add, "row", 0.5)
+    with work.fleet("-c", "2", "--grace", "2") as fleet:
+        work.wait_for(deaf, "running")
+        work.wait_for(finishing, "running")
+        fleet.send_signal(signal.SIGTERM)
+        assert fleet.wait(timeout=20) == 0
+        assert (work.find(finishing).state, work.find(finishing).attempts) == ("done", 1)
+        assert (work.find(deaf).state, work.find(deaf).attempts) == ("ready", 0)
+    assert work.names() == ["row"]
+
+
+def test_5_fifty_threads_with_one_key_make_one_job(db_app: CustomFlask, names: t.Any) -> None:
+    """Each of them gets its id."""
+
+    def enqueue(_number: int) -> str:
+        with db_app.task():
+            return insert_once.enqueue("the one")
+
+    with ThreadPoolExecutor(max_workers=50) as pool:
+        assert len(set(pool.map(enqueue, range(50)))) == 1
+    assert len(drain(db_app)) == 1
+    assert names() == ["the one"]
+
+
+def test_5_cancelled_ready_job_never_starts(db_app: CustomFlask, names: t.Any) -> None:
+    """It is over before anybody takes it."""
+    with db_app.task():
+        id_ = insert.enqueue("never")
+    with db_app.app_context():
+        assert cancel(id_) == "cancelled"
+    assert drain(db_app) == []
+    assert (names(), Jobs(db_app).find(id_).state) == ([], "cancelled")

@@ -1,0 +1,152 @@
+"""``flask jobs …``."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import typing as t
+
+import pytest
+import sqlalchemy as sa
+
+from myapp import ApiException, get_db, job
+from myapp.core.work import Job, drain
+from myapp.core.work import chaos as chaos_part
+from myapp.testing import Jobs
+from tests.servers import labour
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from click.testing import Result
+
+    from myapp import CustomFlask
+
+
+@job(retries=0)
+def fail() -> None:
+    raise ArithmeticError("no good")
+
+
+@job
+def greet(name: str) -> str:
+    return f"hello {name}"
+
+
+@job(unique_key="one")
+def only_one() -> None:
+    raise ApiException("not now", 409)
+
+
+@pytest.fixture
+def run(app: CustomFlask) -> Callable[..., Result]:
+    """Return a function that runs ``flask jobs …``."""
+    return lambda *args: app.test_cli_runner().invoke(args=["jobs", *args])
+
+
+def enqueue(app: CustomFlask, function: t.Any, *args: t.Any) -> str:
+    with app.task():
+        id_: str = function.enqueue(*args)
+    return id_
+
+
+def test_empty_ledger_says_what_would_fill_it(run: Callable[..., Result]) -> None:
+    """Instead of nothing."""
+    assert "@job" in run("list").stdout
+    assert run("stat").stdout == "There is no job.\n"
+    assert json.loads(run("list", "--json").stdout) == {"schema": 1, "jobs": []}
+
+
+def test_jobs_are_listed_and_counted(app: CustomFlask, run: Callable[..., Result]) -> None:
+    """The newest first; by state and queue; one JSON document with --json."""
+    dead = enqueue(app, fail)
+    drain(app)
+    ready = enqueue(app, greet, "ann")
+    lines = run("list").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == [ready, dead]
+    assert "tests.core.work.test_commands:fail" in lines[1]
+    listed = json.loads(run("list", "--state", "dead", "--json").stdout)["jobs"]
+    assert [(one["id"], one["state"], one["attempts"]) for one in listed] == [(dead, "dead", 1)]
+    assert json.loads(run("stat", "--json").stdout)["queues"] == {"default": {"dead": 1, "ready": 1}}
+    assert "has been due for" in run("stat").stdout
+    assert run("list", "--state", "asleep").exit_code == 2
+
+
+def test_one_job_is_shown_with_its_error(app: CustomFlask, run: Callable[..., Result]) -> None:
+    """What an operator wants to know: arguments, attempts, the traceback; of a problem its members."""
+    dead, done, failed = enqueue(app, fail), enqueue(app, greet, "ann"), enqueue(app, only_one)
+    drain(app)
+    assert "ArithmeticError: no good" in run("show", dead).stdout
+    assert "Traceback" in run("show", dead).stdout
+    shown = json.loads(run("show", done, "--json").stdout)["job"]
+    assert (shown["state"], shown["result"], shown["arguments"]) == ("done", "hello ann", [["ann"], {}])
+    assert json.loads(run("show", failed, "--json").stdout)["job"]["error"]["problem"]["status"] == 409
+    missing = run("show", "0190")
+    assert (missing.exit_code, "flask jobs list" in missing.stderr) == (1, True)
+
+
+def test_dead_jobs_are_tried_again(app: CustomFlask, run: Callable[..., Result]) -> None:
+    """One by one or all of them; what waits, or is done, is refused and nothing changes."""
+    dead, done = enqueue(app, fail), enqueue(app, greet, "ann")
+    drain(app)
+    assert run("retry", dead).stdout == "1 job will be tried again.\n"
+    row = Jobs(app).find(dead)
+    assert (row.state, row.attempts, row.error) == ("ready", 0, None)
+    drain(app)
+    assert run("retry", "--dead").stdout == "1 job will be tried again.\n"
+    drain(app)
+    refused = run("retry", dead, done)
+    assert (refused.exit_code, "is done" in refused.stderr) == (1, True)
+    assert Jobs(app).find(dead).state == "dead"
+    assert run("retry").exit_code == 2
+    assert run("retry", "0190").exit_code == 1
+
+
+def test_job_whose_unique_key_is_taken_is_not_tried_again(app: CustomFlask, run: Callable[..., Result]) -> None:
+    """Two with one key would run at once."""
+    failed = enqueue(app, only_one)
+    drain(app)
+    enqueue(app, only_one)
+    refused = run("retry", failed)
+    assert (refused.exit_code, "unique key" in refused.stderr) == (1, True)
+    assert Jobs(app).find(failed).state == "failed"
+
+
+def test_jobs_are_cancelled(app: CustomFlask, run: Callable[..., Result]) -> None:
+    """One that waits never starts; one that is over stays what it is; one that is not there is an error."""
+    ready, done = enqueue(app, greet, "ann"), enqueue(app, greet, "bob")
+    with app.task():
+        get_db().execute(sa.update(Job).where(Job.id == done).values(state="done"))
+    assert run("cancel", ready, done).stdout == (
+        f"Job {ready} is cancelled.\nJob {done} is done already. Nothing was changed.\n"
+    )
+    assert drain(app) == []
+    assert run("cancel", "0190").exit_code == 1
+
+
+def test_work_refuses_what_cannot_be_meant(run: Callable[..., Result]) -> None:
+    """No process, no queue, a negative grace: a usage error, not a fleet that does nothing."""
+    for options in (("-c", "0"), ("-q", " , "), ("--grace", "-1")):
+        assert run("work", *options).exit_code == 2
+
+
+@pytest.mark.live
+def test_chaos_kills_workers_and_counts(tmp_path: Path) -> None:
+    """On the real thing: nothing is lost, nothing done twice, and nothing of the test stays behind."""
+    with labour.labour(tmp_path) as work:
+        other = work.enqueue(labour.add, "of somebody else")
+        command = work.command("chaos", "--jobs", "20", "--kills", "3", "-c", "2", "--json")
+        counted = json.loads(subprocess.run(**command, stdout=subprocess.PIPE, check=True, timeout=60).stdout)
+        assert (counted["jobs"], counted["kills"], counted["lost"], counted["doubled"]) == (20, 3, 0, 0)
+        assert 0 < counted["longest_recovery_seconds"] < 10
+        assert [(one.id, one.state) for one in Jobs(work.app).list()] == [(other, "ready")]
+
+
+def test_chaos_would_notice(app: CustomFlask) -> None:
+    """A mark that is missing is a job that was lost, one that is there twice a job that was done twice."""
+    for number in (0, 0, 2):
+        with app.task():
+            chaos_part.leave_mark("chaos x", number)
+    outcome = chaos_part._count(app, "chaos x", 4, [0.1, 0.3], 1.0)
+    assert (outcome.lost, outcome.doubled, outcome.longest_recovery_seconds) == (2, 1, 0.3)

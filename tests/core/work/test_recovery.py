@@ -1,0 +1,314 @@
+"""Workers that are gone, results that have expired, and how a worker is known to the others."""
+
+from __future__ import annotations
+
+import os
+import threading
+import typing as t
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from myapp import get_db, job, progress
+from myapp.core.errors import JobLostError
+from myapp.core.work import Attempt, Failure, Job, Taker, cancel, drain, find_job, get_state, retry
+from myapp.core.work.recovery import expire, give_back, requeue_dead
+from myapp.core.work.worker import Worker
+from myapp.testing import Jobs
+from tests.conftest import Item
+
+if t.TYPE_CHECKING:
+    from myapp import CustomFlask
+
+
+@job(retries=1)
+def add(name: str) -> str:
+    get_db().add(Item(name=name))
+    return name
+
+
+def enqueue(app: CustomFlask, *names: str, **options: t.Any) -> list[str]:
+    with app.task():
+        return [add.with_options(**options).enqueue(name) for name in names]
+
+
+def die(taker: Taker) -> None:
+    """End a worker as a kill does: its connection closes, nothing is cleared away."""
+    taker.link.close()
+    presence: t.Any = taker.presence
+    if hasattr(presence, "abandon"):
+        presence.abandon()
+    else:
+        presence.release()
+
+
+def test_job_of_a_dead_worker_is_ready_at_once(db_app: CustomFlask) -> None:
+    """And dead after its last try; the job of one that lives is left alone."""
+    one, two = enqueue(db_app, "a", "b")
+    living = Taker(db_app)
+    with living, Taker(db_app) as other:
+        dying = Taker(db_app)
+        dying.__enter__()
+        assert [taker.take().id for taker in (living, dying)] == [one, two]  # type: ignore[union-attr]
+        assert requeue_dead(other) == []
+        die(dying)
+        assert requeue_dead(other) == [two]
+        assert requeue_dead(other) == []
+        row = Jobs(db_app).find(two)
+        assert (row.state, row.attempts, row.owner) == ("ready", 1, None)
+        again = Taker(db_app)
+        again.__enter__()
+        assert again.take() is not None
+        die(again)
+        assert requeue_dead(other) == [two]
+        failure = t.cast("Failure", Failure.from_text(Jobs(db_app).find(two).error))
+        assert (Jobs(db_app).find(two).state, failure.kind) == ("dead", "lost")
+        assert Jobs(db_app).find(one).state == "running"
+
+
+def test_zombie_that_comes_back_commits_nothing(db_app: CustomFlask, names: t.Any) -> None:
+    """Its job was given to another worker, which has done it meanwhile: one row, of the other one."""
+    [id_] = enqueue(db_app, "once")
+    with Taker(db_app) as zombie, Taker(db_app) as other:
+        claim = zombie.take()
+        assert claim is not None
+        with other.link.begin() as execute:
+            give_back(execute, db_app, zombie.owner)
+        assert (Jobs(db_app).find(id_).state, Jobs(db_app).find(id_).attempts) == ("ready", 0)
+        taken = other.take()
+        assert taken is not None
+        assert Attempt(taken, other).run().state == "done"
+        assert Attempt(claim, zombie).run().state == "lost"
+    assert names() == ["once"]
+    assert Jobs(db_app).find(id_).state == "done"
+
+
+def test_two_workers_never_take_the_same_job(db_app: CustomFlask) -> None:
+    """Four threads, forty jobs, each of them once."""
+    ids = enqueue(db_app, *(f"row {number}" for number in range(40)))
+    taken: list[str] = []
+
+    def take_all() -> None:
+        with Taker(db_app) as taker:
+            while True:
+                taker.look()
+                claim = taker.take()
+                if claim is None and not taker.has_due:
+                    return
+                if claim is not None:
+                    taken.append(claim.id)
+
+    threads = [threading.Thread(target=take_all) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert sorted(taken) == sorted(ids)
+
+
+def test_queues_take_turns(db_app: CustomFlask) -> None:
+    """A long queue keeps no other waiting; in each the larger priority comes first."""
+    enqueue(db_app, "a1", "a2", "a3", queue="a")
+    enqueue(db_app, "b1", queue="b")
+    enqueue(db_app, "a0", queue="a", priority=1)
+    assert [ended.claim.args for ended in drain(db_app, queues=["b"])] == ['[["b1"],{}]']
+    enqueue(db_app, "b2", "b3", queue="b")
+    with Taker(db_app) as taker:
+        taken = []
+        while (claim := taker.take()) is not None:
+            taken.append(claim.args[3:5])
+    assert taken == ["a0", "b2", "a1", "b3", "a2", "a3"]
+
+
+def test_job_is_not_taken_with_the_one_before_it(db_app: CustomFlask) -> None:
+    """One that waits for its time stands in the same line as one that is due."""
+    [due] = enqueue(db_app, "now")
+    enqueue(db_app, "later", delay=60)
+    with Taker(db_app) as taker, taker.link.begin() as execute:
+        taker.look()
+        claim = taker.take_in(execute)
+        assert claim is not None
+        assert claim.id == due
+        assert taker.take_in(execute) is None
+
+
+def test_expired_results_are_cleared_and_then_forgotten(db_app: CustomFlask) -> None:
+    """At once where nobody is the owner; the owner finds an empty row for a week."""
+    clock = get_state(db_app).clock
+    owned, other, waiting = enqueue(db_app, "a", "b") + enqueue(db_app, "c", delay=10**7)
+    with db_app.task():
+        get_db().execute(sa.update(Job).where(Job.id == owned).values(user_id=1))
+    drain(db_app)
+    with Taker(db_app) as taker:
+        expire(taker.link, db_app)
+        assert Jobs(db_app).find(other).value == "b"
+        clock.advance(timedelta(hours=25).total_seconds())
+        expire(taker.link, db_app)
+        assert {one.id for one in Jobs(db_app).list()} == {owned, waiting}
+        assert (Jobs(db_app).find(owned).value, Jobs(db_app).find(owned).args) == (None, "[[],{}]")
+        clock.advance(timedelta(days=8).total_seconds())
+        expire(taker.link, db_app)
+    assert [one.id for one in Jobs(db_app).list()] == [waiting]
+
+
+def test_progress_is_seen_by_others_and_kept(db_app: CustomFlask) -> None:
+    """While the job's transaction has nothing committed; a fraction that is none is refused."""
+    seen: list[t.Any] = []
+
+    @job(retries=0)
+    def work() -> None:
+        get_db().add(Item(name="a"))
+        get_db().flush()
+        progress(0.25, "a quarter")
+        with pytest.raises(ValueError, match="from 0 to 1"):
+            progress(1.5)
+        thread = threading.Thread(target=look)
+        thread.start()
+        thread.join(timeout=30)
+
+    def look() -> None:
+        with db_app.app_context():
+            found = t.cast("Job", find_job(id_))
+        seen.append((found.state, found.progress, found.progress_text))
+
+    with db_app.task():
+        id_ = work.enqueue()
+    [ended] = drain(db_app)
+    assert ended.state == "done", ended.error
+    assert seen == [("running", 0.25, "a quarter")]
+    assert Jobs(db_app).find(id_).progress == 0.25
+
+
+def test_progress_outside_of_a_job_does_nothing(db_app: CustomFlask) -> None:
+    """A function that is called here and now may call it."""
+    progress(0.5)
+    with db_app.task():
+        progress(1)
+
+
+def test_running_job_that_is_cancelled_stops_at_its_next_progress(db_app: CustomFlask, names: t.Any) -> None:
+    """Asked for by another thread while SQLite's only write lock is the job's."""
+
+    @job
+    def work() -> None:
+        get_db().add(Item(name="a"))
+        get_db().flush()
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join(timeout=30)
+        progress(0.5)
+        get_db().add(Item(name="never"))
+
+    answers = []
+
+    def ask() -> None:
+        with db_app.app_context():
+            answers.append(cancel(id_))
+
+    with db_app.task():
+        id_ = work.enqueue()
+    assert [ended.state for ended in drain(db_app)] == ["cancelled"]
+    assert (answers, names()) == (["running"], [])
+
+
+def test_cancelled_job_that_fails_is_not_tried_again(db_app: CustomFlask) -> None:
+    """Somebody asked it to stop, and it has; tried again by hand, it is not cancelled by what was asked before."""
+
+    @job
+    def work() -> str:
+        if not answers:
+            with db_app.app_context():
+                answers.append(cancel(id_))
+            raise ArithmeticError
+        progress(1)
+        return "done this time"
+
+    answers: list[t.Any] = []
+    with db_app.task():
+        id_ = work.enqueue()
+    with Taker(db_app) as taker:
+        claim = taker.take()
+        assert claim is not None
+        assert Attempt(claim, taker).run().state == "cancelled"
+        with db_app.task():
+            assert retry(id_) == "cancelled"
+        again = taker.take()
+        assert again is not None
+        assert Attempt(again, taker).run().state == "done"
+
+
+def test_link_goes_on_after_an_error(db_app: CustomFlask, names: t.Any) -> None:
+    """The error is SQLAlchemy's, whatever the driver raised; the next use opens another connection."""
+    enqueue(db_app, "a")
+    with Taker(db_app) as taker:
+        claim = taker.take()
+        assert claim is not None
+        with pytest.raises(DBAPIError, match="no_such_table"), taker.link.begin() as execute:
+            execute("SELECT * FROM no_such_table", {})
+        assert Attempt(claim, taker).run().state == "done"
+    assert names() == ["a"]
+
+
+def test_worker_thread_takes_what_is_committed_and_stops(db_app: CustomFlask, names: t.Any) -> None:
+    """Woken at once by a commit of this process; stop() lets it finish."""
+    worker = Worker(db_app)
+    done = threading.Event()
+
+    @job
+    def tell() -> None:
+        get_db().add(Item(name="told"))
+        done.set()
+
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        with db_app.task():
+            tell.enqueue()
+        assert done.wait(timeout=30)
+    finally:
+        worker.stop()
+        thread.join(timeout=30)
+    assert not thread.is_alive()
+    assert names() == ["told"]
+
+
+@pytest.mark.backend("sqlite")
+def test_files_of_workers_are_cleared_away(db_app: CustomFlask) -> None:
+    """Of those that ended well, and of those that did not, once their jobs are given away."""
+    folder = db_app.extensions["myapp.config"].instance_path / "myapp.sqlite3-workers"
+    enqueue(db_app, "a")
+    with Taker(db_app) as living:
+        dying = Taker(db_app)
+        dying.__enter__()
+        assert dying.take() is not None
+        die(dying)
+        assert len(os.listdir(folder)) == 2
+        requeue_dead(living)
+        assert len(os.listdir(folder)) == 1
+    assert os.listdir(folder) == []
+
+
+@pytest.mark.backend("sqlite")
+def test_owner_of_a_row_names_no_other_file(db_app: CustomFlask) -> None:
+    """Whatever the column says, it stays below the folder of the workers."""
+    victim = db_app.extensions["myapp.config"].instance_path / "victim"
+    victim.touch()
+    enqueue(db_app, "a")
+    with db_app.task():
+        get_db().execute(sa.update(Job).values(state="running", attempts=1, owner="../victim", started=sa.func.now()))
+    with Taker(db_app) as taker:
+        assert len(requeue_dead(taker)) == 1
+    assert victim.exists()
+
+
+def test_ending_an_attempt_twice_is_noticed(db_app: CustomFlask) -> None:
+    """By the fence: state, owner and attempt have to be those of the claim."""
+    enqueue(db_app, "a")
+    with Taker(db_app) as taker:
+        claim = taker.take()
+        assert claim is not None
+        assert Attempt(claim, taker).run().state == "done"
+        again = Attempt(claim, taker).run()
+        assert isinstance(again.error, JobLostError)
