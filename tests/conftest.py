@@ -14,10 +14,11 @@ from sqlalchemy.orm import Mapped, mapped_column
 from myapp import Model, get_db
 from myapp.core.data import ensure_schema, get_engine
 from myapp.core.tasks.task import current
-from tests import browsers, databases
+from tests import browsers, databases, redises
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from myapp import CustomFlask
 
@@ -58,6 +59,31 @@ def postgres() -> Iterator[str]:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"There is no PostgreSQL: {databases.INSTALL}")
     with databases.run_postgres(programs) as url:
         yield url
+
+
+@pytest.fixture
+def make_redis_server(tmp_path: Path) -> Iterator[Callable[..., redises.RedisServer]]:
+    """Return a function that starts a Redis server; at home the test is skipped without one, in CI it fails."""
+    if redises.find_redis() is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"There is no Redis: {redises.INSTALL}")
+    servers: list[redises.RedisServer] = []
+
+    def make(*, keeps: bool = False) -> redises.RedisServer:
+        folder = tmp_path / f"redis{len(servers)}"
+        folder.mkdir()
+        servers.append(redises.RedisServer(folder, keeps=keeps))
+        servers[-1].start()
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def redis_server(make_redis_server: Callable[..., redises.RedisServer]) -> redises.RedisServer:
+    """Return a Redis server of the test's own, which keeps nothing."""
+    return make_redis_server()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

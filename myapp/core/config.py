@@ -90,6 +90,12 @@ def _jobs_url(value: str) -> str:
     return value
 
 
+def _redis_url(value: str) -> str:
+    if value and not re.match(r"^(rediss?://[^/]|unix:///).*", value):
+        raise ValueError("write it as redis://user:password@host:6379/0, rediss://… or unix:///path/of/the.sock")
+    return value
+
+
 def _public_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
@@ -110,6 +116,7 @@ class Settings(pydantic.BaseModel):
     instance_path: Path = Path("instance")
     database_url: t.Annotated[str, AfterValidator(_database_url)] = ""
     jobs_url: t.Annotated[str, AfterValidator(_jobs_url)] = ""
+    redis_url: t.Annotated[str, AfterValidator(_redis_url)] = ""
     public_url: t.Annotated[str, AfterValidator(_public_url)] = "http://localhost:5000"
     trusted_proxies: Networks = ()
     strict: bool | None = None
@@ -179,6 +186,10 @@ class Loaded:
         scheme, separator, path = self.settings.database_url.partition("sqlite:///")
         # A relative path starts from the root, as every other path of the settings does.
         return self.settings.database_url if scheme or not separator else f"{separator}{self.root / path}"
+
+    def redis_url(self, role: str) -> str:
+        """Return the URL of the Redis that does ``role``, or an empty text."""
+        return self.settings.redis_url
 
     @property
     def plugin_dirs(self) -> tuple[Path, ...]:
