@@ -24,6 +24,7 @@ if t.TYPE_CHECKING:
     from .core.data import get_db as get_db
     from .core.errors import ApiException as ApiException
     from .core.errors import ValidationError as ValidationError
+    from .core.guards import background as background
     from .core.plugins import PluginContext as PluginContext
     from .core.plugins import hookimpl as hookimpl
     from .core.signals import session_opened as session_opened
@@ -51,6 +52,7 @@ _PARTS = {
     "ValidationError": "errors",
     "after_commit": "tasks",
     "after_rollback": "tasks",
+    "background": "guards",
     "create_app": "app",
     "get_db": "data",
     "get_resource": "tasks",
@@ -77,6 +79,7 @@ __all__ = [
     "ValidationError",
     "after_commit",
     "after_rollback",
+    "background",
     "create_app",
     "get_db",
     "get_resource",
