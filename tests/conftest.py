@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import typing as t
 import uuid
+from contextlib import contextmanager
 
 import pytest
 import sqlalchemy as sa
@@ -62,28 +63,29 @@ def postgres() -> Iterator[str]:
 
 
 @pytest.fixture
-def make_redis_server(tmp_path: Path) -> Iterator[Callable[..., redises.RedisServer]]:
-    """Return a function that starts a Redis server; at home the test is skipped without one, in CI it fails."""
+def redis_server(tmp_path: Path) -> Iterator[redises.RedisServer]:
+    """Return a Redis server of the test's own; at home the test is skipped without one, in CI it fails."""
+    with _run_redis(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redises.RedisServer]:
+    """Return one Redis server for all tests that neither stop nor empty it."""
+    with _run_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@contextmanager
+def _run_redis(folder: Path) -> Iterator[redises.RedisServer]:
     if redises.find_redis() is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"There is no Redis: {redises.INSTALL}")
-    servers: list[redises.RedisServer] = []
-
-    def make(*, keeps: bool = False) -> redises.RedisServer:
-        folder = tmp_path / f"redis{len(servers)}"
-        folder.mkdir()
-        servers.append(redises.RedisServer(folder, keeps=keeps))
-        servers[-1].start()
-        return servers[-1]
-
-    yield make
-    for server in servers:
+    server = redises.RedisServer(folder)
+    try:
+        server.start()
+        yield server
+    finally:
         server.stop()
-
-
-@pytest.fixture
-def redis_server(make_redis_server: Callable[..., redises.RedisServer]) -> redises.RedisServer:
-    """Return a Redis server of the test's own, which keeps nothing."""
-    return make_redis_server()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

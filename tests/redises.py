@@ -28,13 +28,13 @@ def find_redis() -> str | None:
 class RedisServer:
     """A server that can be stopped, started again on its port, and made to hang.
 
-    :param folder: where it writes what it keeps.
-    :param keeps: whether it still has its data when it is started again.
+    It keeps nothing when it is stopped.
+
+    :param folder: where it runs.
     """
 
-    def __init__(self, folder: Path, *, keeps: bool = False) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.keeps = keeps
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
@@ -47,7 +47,7 @@ class RedisServer:
         assert program is not None, INSTALL
         self.process = subprocess.Popen(
             [program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", "",
-             "--appendonly", "yes" if self.keeps else "no", "--appendfsync", "no"],
+             "--appendonly", "no"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )  # fmt: skip
@@ -69,7 +69,7 @@ class RedisServer:
         if self.process is None:
             return
         process, self.process = self.process, None
-        # One that hangs does not see anything milder; what it keeps is in its file by then.
+        # One that hangs does not see anything milder.
         process.kill()
         process.wait(timeout=30)
 

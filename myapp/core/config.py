@@ -43,6 +43,7 @@ READ_ELSEWHERE = frozenset({"MYAPP_METER_DATA"})
 FLASK_SWITCHES = frozenset({"FLASK_APP", "FLASK_DEBUG", "FLASK_RUN_FROM_CLI", "FLASK_ENV", "FLASK_SKIP_DOTENV"})
 MINIMUM_SECRET_BYTES = 32
 SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|_KEY|KEY$|DSN|CREDENTIAL", re.IGNORECASE)
+REDIS_URL = re.compile(r"rediss?://[^/]|unix:///.")
 
 
 def _names(value: t.Any) -> t.Any:
@@ -85,13 +86,16 @@ def _database_url(value: str) -> str:
 
 
 def _jobs_url(value: str) -> str:
-    if value not in ("", "sql:"):
-        raise ValueError("write it as sql:, for workers that look into the database of the app")
+    if value not in ("", "sql:", "redis:") and not REDIS_URL.match(value):
+        raise ValueError(
+            "write it as sql:, for workers that look into the database of the app, as redis:, for those on the Redis of"
+            " MYAPP_REDIS_URL, or as redis://user:password@host:6379/0"
+        )
     return value
 
 
 def _redis_url(value: str) -> str:
-    if value and not re.match(r"^(rediss?://[^/]|unix:///).*", value):
+    if value and not REDIS_URL.match(value):
         raise ValueError("write it as redis://user:password@host:6379/0, rediss://… or unix:///path/of/the.sock")
     return value
 
@@ -188,7 +192,10 @@ class Loaded:
         return self.settings.database_url if scheme or not separator else f"{separator}{self.root / path}"
 
     def redis_url(self, role: str) -> str:
-        """Return the URL of the Redis that does ``role``, or an empty text."""
+        """Return the URL of the Redis that does ``role``, or an empty text: ``jobs`` may have one of its own."""
+        jobs = self.settings.jobs_url
+        if role == "jobs" and jobs != "redis:":
+            return jobs.removeprefix("sql:")
         return self.settings.redis_url
 
     @property
@@ -237,6 +244,10 @@ def load(
         raise ConfigurationError(problems)
     loaded = Loaded(settings, root, values, sources, warnings)
     _check_secret_key(loaded, problems)
+    if settings.jobs_url == "redis:" and not settings.redis_url:
+        problems.append(
+            f"MYAPP_JOBS_URL (from {sources['MYAPP_JOBS_URL']}): redis: needs MYAPP_REDIS_URL, set that too."
+        )
     if problems:
         raise ConfigurationError(problems)
     return loaded

@@ -15,20 +15,22 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from myapp import get_db, job
-from myapp.core.work import Job, cancel, drain
-from myapp.testing import Jobs
+from myapp import background, get_db, get_user, job, scopes
+from myapp.core.work import Job, cancel, drain, get_state
+from myapp.core.work.messages import queue_of
+from myapp.testing import Jobs, bearer
 from tests import databases
 from tests.conftest import Item
 from tests.servers import labour
-from tests.servers.labour import APP, Labour, pid_of
+from tests.servers.labour import APP, Labour, parent_of, pid_of
 from tests.servers.process import command_of, serve
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from myapp import CustomFlask
+    from myapp import CustomFlask, User
+    from tests.redises import RedisServer
 
 
 @job
@@ -102,6 +104,36 @@ def test_2_killed_workers_lose_nothing_and_do_nothing_twice(work: Labour) -> Non
         assert (get_db().scalar(sa.select(sa.func.sum(Job.attempts))) or 0) > 205
 
 
+@pytest.mark.live
+def test_2_on_redis_killed_workers_and_work_horses_recover(redis_server: RedisServer, tmp_path: Path) -> None:
+    """On an idle queue, where no other message wakes anybody: each alone, and both; at most 30 s, and once."""
+    with labour.labour(tmp_path, jobs_url=redis_server.url) as work, work.fleet("-c", "1"):
+        for name, victims in (("horse", ["horse"]), ("worker", ["worker"]), ("both", ["worker", "horse"])):
+            job_id = work.enqueue(labour.add, name, 0.5)
+            work.wait_for(job_id, "running")
+            horse = pid_of(t.cast("str", work.find(job_id).owner))
+            pids = {"horse": horse, "worker": parent_of(horse)}
+            for victim in victims:
+                os.kill(pids[victim], signal.SIGKILL)
+            row = work.wait_for(job_id, "done", seconds=30)
+            assert row.attempts == 2
+        assert work.names() == ["both", "horse", "worker"]
+
+
+@pytest.mark.live
+def test_2_on_redis_a_flush_loses_nothing(redis_server: RedisServer, tmp_path: Path) -> None:
+    """``FLUSHALL`` while 20 jobs are ready, and again while they run: all 20, once."""
+    with labour.labour(tmp_path, jobs_url=redis_server.url) as work, redis_server.client() as client:
+        ids = [work.enqueue(labour.add, f"row {number:02}", 0.02) for number in range(20)]
+        assert len(queue_of(client, "default").job_ids) == 20
+        client.flushall()
+        with work.fleet("-c", "2"):
+            work.wait(lambda: len(work.names()) > 2)
+            client.flushall()
+            assert {work.wait_for(id_).state for id_ in ids} == {"done"}
+        assert work.names() == [f"row {number:02}" for number in range(20)]
+
+
 def test_3_job_exists_exactly_when_its_task_commits(make_db_app: t.Any, names: t.Any, db_app: CustomFlask) -> None:
     """A request that fails leaves none, whatever makes it fail; an enqueue that fails fails its request."""
     client = db_app.test_client()
@@ -172,3 +204,35 @@ def test_5_cancelled_ready_job_never_starts(db_app: CustomFlask, names: t.Any) -
         assert cancel(id_) == "cancelled"
     assert drain(db_app) == []
     assert (names(), Jobs(db_app).find(id_).state) == ([], "cancelled")
+
+
+def test_5_jobs_over_http_are_their_owners(make_db_app: Callable[..., CustomFlask]) -> None:
+    """Somebody else's: 404. Expired: 410. A cancelled ready job never starts. ``/get_result`` of document 004."""
+    app = make_db_app(MYAPP_BLUEPRINT_PACKAGES=("myapp.blueprints",))
+
+    @app.post("/reports/<name>")
+    @scopes("reports:write")
+    @background
+    def report(name: str) -> dict[str, t.Any]:
+        get_db().add(Item(name=name))
+        return {"name": name, "for": t.cast("User", get_user()).address}
+
+    client = app.test_client()
+    ann, bob = (bearer(app, f"{name}@example.com", "reports:write") for name in ("ann", "bob"))
+    accepted, cancelled = client.post("/reports/power", headers=ann), client.post("/reports/water", headers=ann)
+    assert (accepted.status_code, accepted.headers["Retry-After"]) == (202, "1")
+    href, other = accepted.headers["Location"], cancelled.headers["Location"]
+    assert (client.get(href, headers=ann).status_code, client.get(href, headers=ann).json["status"]) == (202, "queued")
+    assert [client.get(href, headers=headers).status_code for headers in (bob, {})] == [404, 404]
+    assert [client.delete(other, headers=headers).status_code for headers in (bob, ann)] == [404, 200]
+
+    assert [ended.state for ended in drain(app)] == ["done"]
+
+    answer = client.get(href, headers=ann)
+    assert (answer.status_code, answer.json["status"]) == (200, "done")
+    assert answer.json["result"] == {"name": "power", "for": "ann@example.com"}
+    assert client.get(other, headers=ann).json["error"]["type"].endswith("#job-cancelled")
+    with app.task(read_only=True):
+        assert list(get_db().scalars(sa.select(Item.name))) == ["power"]
+    get_state(app).clock.advance(25 * 3600)
+    assert [client.get(href, headers=headers).status_code for headers in (ann, bob)] == [410, 404]

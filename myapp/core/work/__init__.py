@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ..config import get_config
 from .admin import Tally, cancel, find_job, list_jobs, retry, tally
 from .clock import Clock
 from .engine import LedgerTransport, start
@@ -11,6 +12,7 @@ from .failure import Failure
 from .functions import JobFunction, job
 from .models import LIVE, STATES, Job
 from .progress import find_attempt, progress
+from .redis_engine import RedisTransport
 from .run import Attempt, Ended, drain
 from .state import create_state, get_state
 from .take import Taker
@@ -31,6 +33,7 @@ __all__ = [
     "Job",
     "JobFunction",
     "LedgerTransport",
+    "RedisTransport",
     "Taker",
     "Tally",
     "Transport",
@@ -52,6 +55,10 @@ __all__ = [
 def init_app(app: Flask) -> None:
     """Attach the ledger of jobs; nothing is opened before the first one.
 
-    Reads ``MYAPP_JOBS_URL`` (what carries jobs to workers) and ``MYAPP_DATABASE_URL`` (where the ledger is).
+    Reads ``MYAPP_JOBS_URL`` and ``MYAPP_REDIS_URL`` (what carries jobs to workers), and ``MYAPP_DATABASE_URL`` (where
+    the ledger is).
+
+    :raises ConfigurationError: when what the transport needs is not installed.
     """
-    app.extensions["myapp.work"] = create_state(app, LedgerTransport())
+    transport = RedisTransport() if get_config(app).redis_url("jobs") else LedgerTransport()
+    app.extensions["myapp.work"] = create_state(app, transport)
