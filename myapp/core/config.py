@@ -7,6 +7,7 @@ so on, as :meth:`flask.Config.from_prefixed_env` reads them.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import logging
@@ -22,7 +23,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import pydantic
 from pydantic import AfterValidator, BeforeValidator
@@ -44,6 +45,8 @@ FLASK_SWITCHES = frozenset({"FLASK_APP", "FLASK_DEBUG", "FLASK_RUN_FROM_CLI", "F
 MINIMUM_SECRET_BYTES = 32
 SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|_KEY|KEY$|DSN|CREDENTIAL", re.IGNORECASE)
 REDIS_URL = re.compile(r"rediss?://[^/]|unix:///.")
+#: How mail is handed in: as it is, encrypted after STARTTLS, encrypted from the first byte.
+MAIL_SCHEMES = ("smtp", "smtp+starttls", "smtps")
 
 
 def _names(value: t.Any) -> t.Any:
@@ -107,6 +110,31 @@ def _public_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _mail_url(value: str) -> str:
+    # What cannot be taken apart raises a ValueError that quotes a part of it.
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(value)
+        login = unquote(f"{parts.username or ''}{parts.password or ''}")
+        has_login = bool(parts.username) == (parts.password is not None)
+        is_bare = parts.path in ("", "/") and not parts.query and not parts.fragment and parts.netloc.count("@") < 2
+        # smtplib sends user and password as ASCII.
+        is_plain = value.isprintable() and login.isascii() and login.isprintable()
+        if not value or (
+            parts.scheme in MAIL_SCHEMES and parts.hostname and parts.port != 0 and has_login and is_bare and is_plain
+        ):
+            return value
+    raise ValueError(
+        f"write it as {', '.join(f'{scheme}://user:password@host:port' for scheme in MAIL_SCHEMES)}, without"
+        " user:password@ if the server asks for none, and with % and two digits for what means something in a URL"
+    )
+
+
+def _mail_from(value: str) -> str:
+    if re.fullmatch(r"([^\x00-\x1f<>]*<[^@<>\s]+@[^@<>\s]+>|[^@<>\s]+@[^@<>\s]+)?", value):
+        return value
+    raise ValueError("write it as ann@example.com or Ann <ann@example.com>")
+
+
 Names: t.TypeAlias = t.Annotated[tuple[str, ...], BeforeValidator(_names)]
 Networks: t.TypeAlias = t.Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_names)]
 
@@ -132,6 +160,10 @@ class Settings(pydantic.BaseModel):
     plugin_order: t.Annotated[Names, AfterValidator(_each_once)] = ()
     safe_mode: bool = False
     blueprint_packages: Names = ("myapp.blueprints",)
+    mail_url: t.Annotated[str, AfterValidator(_mail_url)] = ""
+    mail_from: t.Annotated[str, AfterValidator(_mail_from)] = ""
+    mail_connect_seconds: t.Annotated[float, pydantic.Field(gt=0)] = 10.0
+    mail_attempt_seconds: t.Annotated[float, pydantic.Field(gt=0)] = 30.0
 
 
 #: Flask's own keys that are checked, because a wrong type fails late and far away.
@@ -236,7 +268,7 @@ def load(
     own = {f"MYAPP_{name.upper()}": name for name in Settings.model_fields}
     given = {name: values.pop(key) for key, name in own.items() if key in values}
     settings = _validate(given, sources, problems)
-    warnings = _unknown_keys(values, sources, own)
+    warnings = _unknown_keys(values, sources, own) + _plain_logins(settings)
     for key, kind in FLASK_KEYS.items():
         if key in values:
             values[key] = _validate_flask_key(key, kind, values[key], sources, problems)
@@ -403,6 +435,16 @@ def _unknown_keys(values: dict[str, t.Any], sources: dict[str, str], own: dict[s
     return [
         f"{key} (from {sources[key]}) is not a setting of myapp and is ignored.{did_you_mean(key, list(own))}"
         for key in unknown
+    ]
+
+
+def _plain_logins(settings: Settings | None) -> list[str]:
+    parts = urlsplit(settings.mail_url if settings else "")
+    if parts.scheme != "smtp" or not parts.username or parts.hostname in ("localhost", "127.0.0.1", "::1"):
+        return []
+    return [
+        "MYAPP_MAIL_URL: everybody on the way can read the password of smtp://. Write smtp+starttls:// or smtps://,"
+        " whichever the server offers."
     ]
 
 

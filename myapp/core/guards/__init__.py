@@ -1,15 +1,16 @@
-"""Guards: decorators of views that say how a request is answered. See ``docs/jobs.md``."""
+"""Guards: decorators of views that say how a request is answered. See ``docs/jobs.md`` and ``docs/mail.md``."""
 
 from __future__ import annotations
 
 import typing as t
 
 from .background import background
+from .email import email
 
 if t.TYPE_CHECKING:
     from flask import Flask
 
-__all__ = ["background", "init_app"]
+__all__ = ["background", "email", "init_app"]
 
 
 def init_app(app: Flask) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing as t
 
 from ..config import get_config
+from . import mail
 from .admin import Tally, cancel, find_job, list_jobs, retry, tally
 from .clock import Clock
 from .engine import LedgerTransport, start
@@ -45,6 +46,7 @@ __all__ = [
     "init_app",
     "job",
     "list_jobs",
+    "mail",
     "progress",
     "retry",
     "start",
@@ -62,3 +64,4 @@ def init_app(app: Flask) -> None:
     """
     transport = RedisTransport() if get_config(app).redis_url("jobs") else LedgerTransport()
     app.extensions["myapp.work"] = create_state(app, transport)
+    mail.init_app(app)
