@@ -10,7 +10,7 @@ from .rendering import render
 from .sending import RETRY_AFTER, queue_attempt, retry_mail, send_mail
 from .server import MailServer, find_sender, find_server
 from .templates import create_message
-from .transfer import Reply, probe, transfer
+from .transfer import Reply, Transfer, probe
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -26,6 +26,7 @@ __all__ = [
     "Message",
     "Recipient",
     "Reply",
+    "Transfer",
     "create_message",
     "find_sender",
     "find_server",
@@ -35,7 +36,6 @@ __all__ = [
     "render",
     "retry_mail",
     "send_mail",
-    "transfer",
 ]
 
 
@@ -46,6 +46,7 @@ def init_app(app: Flask) -> None:
     ``MYAPP_MAIL_CONNECT_SECONDS``, ``MYAPP_MAIL_ATTEMPT_SECONDS`` and ``MYAPP_PUBLIC_URL`` (links in templates, the
     name of this machine).
     """
+    app.extensions["myapp.mail"] = Transfer()
     app.extensions["mail"] = MailExtension(find_sender(app.config))
 
 

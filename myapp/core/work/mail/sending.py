@@ -18,14 +18,13 @@ from ..state import get_state
 from .models import OPEN, Mail, Recipient
 from .rendering import render
 from .server import find_sender, find_server
-from .transfer import transfer
 
 if t.TYPE_CHECKING:
     from datetime import datetime
 
     from flask_mail import Message
 
-    from .transfer import Reply
+    from .transfer import Reply, Transfer
 
 logger = logging.getLogger("myapp.mail")
 
@@ -116,6 +115,7 @@ def deliver_mail(mail_id: str, attempts: int) -> dict[str, int]:
     addresses = [recipient.address for recipient in mail.recipients if recipient.state in OPEN]
     if not addresses:
         return {}
+    transfer: Transfer = app.extensions["myapp.mail"]
     replies = transfer(find_server(app.config), mail.sender, addresses, mail.content)
     return dict(Counter(_write_down(mail_id, attempts, replies)))
 

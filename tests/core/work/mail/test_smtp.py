@@ -8,7 +8,8 @@ import typing as t
 
 import pytest
 
-from myapp.core.work.mail import MailServer, Reply, transfer
+from myapp.core.work.mail import MailServer, Reply, Transfer
+from myapp.core.work.mail.transfer import RESTING
 from tests.servers.smtp import closed_port, make_certificate, run_raw, run_smtp
 
 if t.TYPE_CHECKING:
@@ -32,7 +33,7 @@ def server(
 def hand_in(to: MailServer, recipients: t.Sequence[str] = THREE, content: bytes = CONTENT) -> dict[str, Reply]:
     """Make one attempt, and see that it ends in time."""
     started = time.monotonic()
-    replies = transfer(to, "app@example.com", recipients, content)
+    replies = Transfer()(to, "app@example.com", recipients, content)
     assert time.monotonic() - started < to.attempt_seconds + 5
     assert sorted(replies) == sorted(recipients)
     return replies
@@ -151,7 +152,7 @@ def test_a_server_that_is_not_there_is_named() -> None:
 
 def test_without_a_server_everybody_waits() -> None:
     """A worker that was not told of the server gives nobody up at once."""
-    assert "MYAPP_MAIL_URL" in transfer(None, "a@b", ["c@d"], b"")["c@d"].text
+    assert "MYAPP_MAIL_URL" in Transfer()(None, "a@b", ["c@d"], b"")["c@d"].text
 
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])
@@ -197,3 +198,19 @@ def test_a_goodbye_is_not_waited_for(smtp: MailHost) -> None:
     assert hand_in(server(smtp.port))["a@example.com"].is_accepted
     assert time.monotonic() - started < 5
     smtp.go_on()
+
+
+def test_a_silent_server_does_not_let_one_mail_after_the_other_wait() -> None:
+    """The second one is not handed in, and tried again like one that was; a server that says no is asked each time."""
+    transfer = Transfer()
+    with run_raw(say_nothing) as port:
+        slow = server(port, seconds=SECONDS)
+        assert "was not done" in transfer(slow, "app@b", ["a@b"], CONTENT)["a@b"].text
+        started = time.monotonic()
+        second = transfer(slow, "app@b", ["a@b"], CONTENT)["a@b"]
+        assert time.monotonic() - started < SECONDS
+        assert (second.code, second.text) == (None, RESTING)
+
+    transfer, port = Transfer(), closed_port()
+    for _ in range(3):
+        assert "Nobody listens" in transfer(server(port), "app@b", ["a@b"], CONTENT)["a@b"].text
