@@ -11,19 +11,23 @@ import typing as t
 import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 import sqlalchemy as sa
+from flask import request as current_request
 
-from myapp import background, get_db, get_user, job, scopes
+from myapp import Message, background, email, get_db, get_user, job, scopes, send_mail
 from myapp.core.work import Job, cancel, drain, get_state
+from myapp.core.work.mail import Mail
 from myapp.core.work.messages import queue_of
-from myapp.testing import Jobs, bearer
+from myapp.testing import Jobs, Mailbox, bearer
 from tests import databases
 from tests.conftest import Item
 from tests.servers import labour
 from tests.servers.labour import APP, Labour, parent_of, pid_of
 from tests.servers.process import command_of, serve
+from tests.servers.smtp import run_raw, run_smtp
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +35,9 @@ if t.TYPE_CHECKING:
 
     from myapp import CustomFlask, User
     from tests.redises import RedisServer
+    from tests.servers.smtp import MailHost
+
+A, B, C = "a@example.com", "b@example.com", "c@example.com"
 
 
 @job
@@ -236,3 +243,129 @@ def test_5_jobs_over_http_are_their_owners(make_db_app: Callable[..., CustomFlas
         assert list(get_db().scalars(sa.select(Item.name))) == ["power"]
     get_state(app).clock.advance(25 * 3600)
     assert [client.get(href, headers=headers).status_code for headers in (ann, bob)] == [410, 404]
+
+
+@contextmanager
+def mailing(make_db_app: Callable[..., CustomFlask]) -> Iterator[tuple[CustomFlask, MailHost]]:
+    """Yield an app that sends a mail for each POST, and the server that it hands them to."""
+    with run_smtp() as smtp:
+        yield make_mailing(make_db_app, smtp.url), smtp
+
+
+def make_mailing(make_db_app: Callable[..., CustomFlask], url: str, **config: t.Any) -> CustomFlask:
+    """Return an app that sends a mail for each POST of a ``subject`` to ``/send``."""
+    app = make_db_app(MYAPP_MAIL_URL=url, **config)
+
+    @app.post("/send")
+    @email
+    def send() -> t.Any:
+        return Message(current_request.get_json()["subject"], recipients=[A, B, C], body="…")
+
+    return app
+
+
+def fates(app: CustomFlask) -> dict[str, tuple[str, int, str]]:
+    """Return what became of each recipient of the only mail: state, attempts, the words of the server."""
+    with app.task(read_only=True):
+        mail = get_db().scalars(sa.select(Mail)).one()
+        return {each.address: (each.state, each.attempts, each.reply) for each in mail.recipients}
+
+
+def test_3_mail_is_as_durable_as_its_request(make_db_app: Callable[..., CustomFlask]) -> None:
+    """Rolled back by a status, an error or a commit that fails: no mail, ever. Committed: always, and once."""
+    with mailing(make_db_app) as (app, smtp):
+
+        @app.post("/orders/<outcome>")
+        def order(outcome: str) -> t.Any:
+            send_mail(Message(outcome, recipients=[A], body="…"))
+            if outcome == "raised":
+                raise RuntimeError(outcome)
+            # Only the COMMIT refuses a row without its parent.
+            get_db().add(Item(name=outcome, parent_id=4711 if outcome == "uncommitted" else None))
+            return {}, 409 if outcome == "returned" else 201
+
+        client = app.test_client()
+        outcomes = ("committed", "raised", "returned", "uncommitted")
+        statuses = [client.post(f"/orders/{outcome}").status_code for outcome in outcomes]
+        Jobs(app).drain()
+        Jobs(app).clock.advance(100_000)
+        Jobs(app).drain()
+
+        assert statuses == [201, 500, 409, 409]
+        assert [mail.message["Subject"] for mail in smtp.received] == ["committed"]
+        assert [mail.subject for mail in Mailbox(app)] == ["committed"]
+
+
+def test_6_mail_waits_for_its_server(make_db_app: Callable[..., CustomFlask]) -> None:
+    """It refuses for 90 s, then accepts: one delivery, with the Message-ID of the first attempt."""
+    with mailing(make_db_app) as (app, smtp):
+        smtp.replies = {"EHLO": "421 closed for 90 s"}
+        answer = app.test_client().post("/send", json={"subject": "Hello"})
+        jobs = Jobs(app)
+        jobs.drain()
+        jobs.clock.advance(60)
+        jobs.drain()
+        message_id = Mailbox(app).last.message["Message-ID"]
+        jobs.clock.advance(30)
+        smtp.replies = {}
+        for _ in range(6):
+            jobs.clock.advance(100)
+            jobs.drain()
+
+        assert (answer.status_code, answer.json) == (202, {"status": "queued"})
+        assert [received.message["Message-ID"] for received in smtp.received] == [message_id]
+        assert {state for state, _, _ in fates(app).values()} == {"sent"}
+
+
+def test_6_mail_settles_each_recipient(make_db_app: Callable[..., CustomFlask]) -> None:
+    """A 250, B 451, C 550: A once, B tried again alone, C dead with its text."""
+    with mailing(make_db_app) as (app, smtp):
+        smtp.replies = {B: "451 later", C: "550 no such mailbox"}
+        app.test_client().post("/send", json={"subject": "Hello"})
+        jobs = Jobs(app)
+        jobs.drain()
+        assert [received.recipients for received in smtp.received] == [[A]]
+        smtp.replies = {}
+        for _ in range(20):
+            jobs.clock.advance(3_600)
+            jobs.drain()
+
+        assert smtp.asked == [A, B, C, B]
+        assert [received.recipients for received in smtp.received] == [[A], [B]]
+        assert fates(app)[A][:2] == ("sent", 1)
+        assert fates(app)[B][:2] == ("sent", 2)
+        assert fates(app)[C] == ("dead", 1, "550 no such mailbox")
+
+
+def test_6_mail_to_a_silent_server_blocks_nobody(make_db_app: Callable[..., CustomFlask]) -> None:
+    """An attempt ends in time (30 s by default, 1 s here), and ten of them do not take ten times as long."""
+    with run_raw(lambda connection: None) as port:
+        app = make_mailing(make_db_app, f"smtp://127.0.0.1:{port}", MYAPP_MAIL_ATTEMPT_SECONDS=1.0)
+        client = app.test_client()
+        for number in range(10):
+            client.post("/send", json={"subject": f"{number}"})
+            with app.task():
+                insert.enqueue(f"job {number}")
+        began = time.monotonic()
+        ended = Jobs(app).drain()
+        assert time.monotonic() - began < 5
+
+        assert [each.state for each in ended] == ["done"] * 20
+        with app.task(read_only=True):
+            assert get_db().scalar(sa.select(sa.func.count()).select_from(Item)) == 10
+        assert {mail.state for mail in Mailbox(app)} == {"retry"}
+    assert app.config["MYAPP_MAIL_CONNECT_SECONDS"] == 10
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r", "\f"], ids=ascii)
+def test_6_mail_takes_no_header_from_a_subject(make_db_app: Callable[..., CustomFlask], end: str) -> None:
+    """A line break in it: 422, and nothing queued."""
+    with mailing(make_db_app) as (app, smtp):
+        answer = app.test_client().post("/send", json={"subject": f"Hello{end}Bcc: eve@example.com"})
+        Jobs(app).drain()
+
+        assert answer.status_code == 422
+        assert answer.mimetype == "application/problem+json"
+        assert (len(Mailbox(app)), smtp.asked) == (0, [])
+        with app.task(read_only=True):
+            assert get_db().scalars(sa.select(Job)).all() == []
