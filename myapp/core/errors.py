@@ -140,6 +140,8 @@ class UnavailableError(MyappError, click.ClickException):
         self.service = service
         self.retry_after = retry_after
         super().__init__(f"{service} does not answer. Check that it runs, the network in between, and its URL.")
+
+
 class MailError(MyappError, ValueError):
     """A message that its author has to complete or correct: no recipients, no subject, no text."""
 

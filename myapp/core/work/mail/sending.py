@@ -81,7 +81,8 @@ def send_mail(message: Message) -> str:
 def queue_attempt(mail_id: str, attempts: int, run_at: datetime | None = None) -> None:
     """Let a worker hand the mail in, after the commit; while the same attempt waits or runs, this changes nothing."""
     timeout = get_task().app.config["MYAPP_MAIL_ATTEMPT_SECONDS"] + GRACE_SECONDS
-    deliver_mail.with_options(run_at=run_at, timeout=timeout).enqueue(mail_id, attempts)
+    # Nobody's: whoever caused the mail is not to see who gets it, and not to take it back.
+    deliver_mail.with_options(run_at=run_at, timeout=timeout, on_behalf=False).enqueue(mail_id, attempts)
 
 
 def retry_mail(mail: Mail) -> int:
@@ -103,7 +104,7 @@ def deliver_mail(mail_id: str, attempts: int) -> dict[str, int]:
     """Hand a mail in once, for every recipient that is open, and write down what became of each.
 
     :param attempts: how often the mail was handed in before; an attempt that somebody else has made is not made again.
-    :return: how many recipients are in which state by it; not who: its readers may not be those of the mail.
+    :return: how many recipients are in which state by it.
     """
     app = get_task().app
     # No transaction is open while the server is waited for; what it said is committed with the end of the job.

@@ -12,6 +12,7 @@ from myapp import Message, after_commit, get_db, send_mail, task
 from myapp.core.errors import MailError, NoTaskError, ReadOnlyTaskError, TaskEndedError
 from myapp.core.work import Job, drain
 from myapp.core.work.mail import RETRY_AFTER, Mail, queue_attempt
+from myapp.testing import bearer
 from myapp.testing.mailbox import Mailbox
 
 if t.TYPE_CHECKING:
@@ -251,6 +252,19 @@ def test_nobody_waits_while_a_server_is_silent(mail_app: CustomFlask, smtp: Mail
     worker.join(60)
     deliver()
     assert len(smtp.received) == 2
+
+
+def test_the_job_belongs_to_nobody(make_app: Callable[..., CustomFlask], smtp: MailHost) -> None:
+    """Whoever causes a mail (that a password was changed, say) neither sees its job nor cancels it."""
+    app = make_app(config={"MYAPP_MAIL_URL": smtp.url})
+    app.post("/")(lambda: {"mail": send_mail(Message("Hello", recipients=[A], body="x"))})
+    headers = bearer(app, "eve@example.com")
+    client = app.test_client()
+
+    assert client.post("/", headers=headers).status_code == 200
+    assert client.get("/jobs/", headers=headers).json["items"] == []
+    with app.task(read_only=True):
+        assert get_db().scalars(sa.select(Job.user_id)).all() == [None]
 
 
 def test_without_a_server_mail_is_captured(make_db_app: Callable[..., CustomFlask]) -> None:
