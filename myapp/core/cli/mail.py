@@ -60,7 +60,7 @@ def list_mails(state: str | None, limit: int, as_json: bool) -> None:
         first, *others = [recipient.address for recipient in each.recipients]
         to = f"{first} and {len(others)} more" if others else first
         subject = _cut(each.subject or "(no subject)")
-        click.echo(f"{each.id}  {each.created:%Y-%m-%d %H:%M}Z  {each.state:<8}  {to}  {subject}")
+        click.echo(f"{each.id}  {each.created:%Y-%m-%d %H:%M:%S} UTC  {each.state:<8}  {to}  {subject}")
 
 
 @mail.command("show")
@@ -89,7 +89,7 @@ def show(mail_id: str, raw: bool, as_json: bool) -> None:
         click.echo(f"Attached:   {_visible(', '.join(files))}")
     click.echo(f"\n{_visible(text)}")
     if html:
-        click.echo("It has a part in HTML as well: flask mail show --raw, or --json.")
+        click.echo(f"It has a part in HTML as well: flask mail show {mail_id} --raw, or --json.")
 
 
 @mail.command("retry")
