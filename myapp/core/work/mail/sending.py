@@ -10,6 +10,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import undefer
 
+from ...config import get_config
 from ...data import get_db
 from ...errors import NoTaskError
 from ...tasks import get_task, new_id, open_task
@@ -75,6 +76,8 @@ def send_mail(message: Message) -> str:
     get_db().flush()
     if not is_captured:
         queue_attempt(mail_id, 0)
+    elif not (get_config(task.app).is_development or task.app.testing):
+        logger.warning("Mail %s is captured and nobody gets it, because MYAPP_MAIL_URL is not set.", mail_id)
     return mail_id
 
 

@@ -278,6 +278,19 @@ def test_without_a_server_mail_is_captured(make_db_app: Callable[..., CustomFlas
     assert (mail.text.strip(), mail.html.strip(), mail.sender) == ("World", "<p>World", "myapp@localhost")
 
 
+@pytest.mark.parametrize(("profile", "has_warning"), [("production", True), ("development", False)])
+def test_production_hears_of_mail_that_nobody_gets(
+    make_app: Callable[..., CustomFlask], caplog: pytest.LogCaptureFixture, profile: str, has_warning: bool
+) -> None:
+    """A forgotten setting is not found out by the people who wait for a mail."""
+    app = make_app(config={"TESTING": False, "SECRET_KEY": "k" * 40, "MYAPP_PROFILE": profile})
+    assert app.test_cli_runner().invoke(args=["init-db"]).exit_code == 0
+
+    send(app)
+
+    assert ("MYAPP_MAIL_URL is not set" in caplog.text) is has_warning
+
+
 def test_an_extension_that_sends_with_flask_mail_sends_with_the_commit(
     mail_app: CustomFlask, deliver: Deliver, smtp: MailHost
 ) -> None:
