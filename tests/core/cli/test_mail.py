@@ -10,7 +10,7 @@ import pytest
 from myapp import Message, send_mail
 from myapp.core.cli.offline import entries_of
 from myapp.core.config import get_config
-from myapp.core.work import drain
+from myapp.core.work import drain, get_state
 from myapp.core.work.mail import find_server
 from tests.servers.smtp import MailHost, closed_port, run_raw, run_smtp
 
@@ -122,6 +122,21 @@ def test_retry_asks_again_for_those_who_were_given_up(mail_app: CustomFlask, smt
     nobody = run("retry", mail_id)
     assert nobody.exit_code == 1
     assert "Nobody waits" in nobody.stderr
+
+
+def test_retry_does_not_wait_for_the_next_attempt(mail_app: CustomFlask, smtp: MailHost, run: Run) -> None:
+    """One that is due in a minute, or in eight hours, is due now; and it is one attempt, not two."""
+    smtp.replies = {A: "451 later", B: "550 no such mailbox"}
+    mail_id = send(mail_app, A, B)
+    drain(mail_app)
+    smtp.replies = {}
+
+    assert "for 2 recipients." in run("retry", mail_id).output
+    assert [ended.state for ended in drain(mail_app)] == ["done"]
+
+    get_state(mail_app).clock.advance(1_000_000)
+    assert drain(mail_app) == []
+    assert smtp.asked == [A, B, A, B]
 
 
 def test_a_mail_is_tried_and_each_step_told(run: Run, smtp: MailHost) -> None:

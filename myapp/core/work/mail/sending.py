@@ -15,6 +15,7 @@ from ...data import get_db
 from ...errors import NoTaskError
 from ...tasks import get_task, new_id, open_task
 from ..functions import job
+from ..models import Job
 from ..state import get_state
 from .models import OPEN, Mail, Recipient
 from .rendering import render
@@ -99,10 +100,24 @@ def retry_mail(mail: Mail) -> int:
             recipient.state, recipient.attempts, recipient.settled = "retry", 0, None
     if waiting:
         queue_attempt(mail.id, mail.attempts)
+        _hurry(mail)
     return len(waiting)
 
 
-@job(name="myapp.deliver_mail", queue="mail", unique_key=lambda mail_id, attempts: f"{mail_id} {attempts}")
+def _hurry(mail: Mail) -> None:
+    """Make due the attempt that waits for its time, if it was there before."""
+    now = get_state(get_task().app).clock.now()
+    key = f"{deliver_mail.name} {_unique_key(mail.id, mail.attempts)}"
+    get_db().execute(
+        sa.update(Job).where(Job.unique_key == key, Job.state == "ready", Job.run_at > now).values(run_at=now)
+    )
+
+
+def _unique_key(mail_id: str, attempts: int) -> str:
+    return f"{mail_id} {attempts}"
+
+
+@job(name="myapp.deliver_mail", queue="mail", unique_key=_unique_key)
 def deliver_mail(mail_id: str, attempts: int) -> dict[str, int]:
     """Hand a mail in once, for every recipient that is open, and write down what became of each.
 

@@ -6,6 +6,8 @@ import typing as t
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
+from .rendering import DOMAIN
+
 if t.TYPE_CHECKING:
     from flask import Config
 
@@ -58,14 +60,16 @@ def find_server(config: Config) -> MailServer | None:
 
 def find_sender(config: Config) -> str:
     """Return ``MYAPP_MAIL_FROM``, or an address at the host of ``MYAPP_PUBLIC_URL``."""
-    return t.cast("str", config["MYAPP_MAIL_FROM"] or f"myapp@{public_host(config)}")
+    host = public_host(config)
+    return t.cast("str", config["MYAPP_MAIL_FROM"] or f"myapp@{host if DOMAIN.fullmatch(host) else 'localhost'}")
 
 
 def public_host(config: Config) -> str:
-    """Return the name of the host of ``MYAPP_PUBLIC_URL``, as mail writes it; numbers go into brackets."""
+    """Return the host of ``MYAPP_PUBLIC_URL`` as SMTP writes it: in ASCII, numbers in brackets."""
     host = urlsplit(config["MYAPP_PUBLIC_URL"]).hostname or "localhost"
     if ":" in host:
         return f"[IPv6:{host}]"
     if host.replace(".", "").isdigit():
         return f"[{host}]"
-    return host.encode("idna").decode("ascii")
+    # A name that is none in the DNS still serves on a network of one's own.
+    return host if host.isascii() else "localhost"

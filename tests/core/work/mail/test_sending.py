@@ -291,6 +291,23 @@ def test_production_hears_of_mail_that_nobody_gets(
     assert ("MYAPP_MAIL_URL is not set" in caplog.text) is has_warning
 
 
+@pytest.mark.parametrize(
+    ("public_url", "sender"),
+    [
+        ("https://app.example.com/base", "myapp@app.example.com"),
+        ("http://192.168.1.5:5000", "myapp@localhost"),
+        ("http://[::1]:5000", "myapp@localhost"),
+        ("http://my_app:5000", "myapp@localhost"),
+        ("http://bücher.example", "myapp@localhost"),
+    ],
+)
+def test_there_is_always_a_sender(make_app: Callable[..., CustomFlask], public_url: str, sender: str) -> None:
+    """Whatever address people reach the app at, mail can be sent before anybody has set ``MYAPP_MAIL_FROM``."""
+    app = make_app(config={"MYAPP_PUBLIC_URL": public_url})
+    send(app)
+    assert Mailbox(app).last.sender == sender
+
+
 def test_an_extension_that_sends_with_flask_mail_sends_with_the_commit(
     mail_app: CustomFlask, deliver: Deliver, smtp: MailHost
 ) -> None:
