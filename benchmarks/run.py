@@ -28,6 +28,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks import jobs as job_cases
 from benchmarks import peers
 from benchmarks.imports import make_imports
 from benchmarks.start import SIZES, SMOKE_SIZES, Start, iter_starts
@@ -202,6 +203,20 @@ def time_start(start: Start, rounds: Rounds) -> Result:
     return Result(start.name, *medians, min(peer), min(ours), ratio, start.goal)
 
 
+def time_sides(sides: job_cases.Sides, rounds: Rounds) -> Result:
+    """Compare two functions that return the seconds of one piece of their work."""
+    # The first ones make what the others find: tables, compiled files.
+    sides.peer(), sides.ours()
+    times: list[tuple[float, float]] = []
+    for turn in range(min(rounds.number, 15)):
+        order = (sides.peer, sides.ours) if turn % 2 else (sides.ours, sides.peer)
+        seconds = {side: side() * 1e6 for side in order}
+        times.append((seconds[sides.peer], seconds[sides.ours]))
+    peer, ours = ([pair[index] for pair in times] for index in (0, 1))
+    ratio = statistics.median(pair[1] / pair[0] for pair in times)
+    return Result(sides.name, statistics.median(peer), statistics.median(ours), min(peer), min(ours), ratio, sides.goal)
+
+
 def time_help(rounds: Rounds) -> Result:
     """Compare ``flask --help`` of the project with that of a Flask app of one file."""
     root = Path(__file__).resolve().parent.parent
@@ -238,7 +253,7 @@ def render(results: list[Result]) -> str:
         "|---|---:|---:|---:|---:|---:|",
     ]
     for result in results:
-        goal = "" if result.goal is None else f"≤ {result.goal}"
+        goal = "" if result.goal is None else f"≤ {result.goal:.3g}"
         lines.append(
             f"| {result.name} | {result.peer:,.1f} | {result.ours:,.1f} |"
             f" {result.fastest_peer:,.1f} / {result.fastest_ours:,.1f} | {result.ratio:.2f} | {goal} |"
@@ -261,6 +276,9 @@ def main() -> None:
         results += [measure(case, rounds) for case in iter_cases(Path(name)) if arguments.only in case.name]
         if arguments.only in "realmon import":
             results.append(time_import(Path(name), rounds))
+        for sides in job_cases.iter_jobs(Path(name), job_cases.SMOKE if arguments.smoke else job_cases.FULL):
+            if arguments.only in sides.name:
+                results.append(time_sides(sides, rounds))
         for start in iter_starts(Path(name), SMOKE_SIZES if arguments.smoke else SIZES):
             if arguments.only in start.name:
                 results.append(time_start(start, rounds))

@@ -24,6 +24,8 @@ if t.TYPE_CHECKING:
     from .core.data import get_db as get_db
     from .core.errors import ApiException as ApiException
     from .core.errors import ValidationError as ValidationError
+    from .core.guards import background as background
+    from .core.guards import email as email
     from .core.plugins import PluginContext as PluginContext
     from .core.plugins import hookimpl as hookimpl
     from .core.signals import session_opened as session_opened
@@ -36,6 +38,9 @@ if t.TYPE_CHECKING:
     from .core.web import ApiResult as ApiResult
     from .core.work import job as job
     from .core.work import progress as progress
+    from .core.work.mail import Message as Message
+    from .core.work.mail import create_message as create_message
+    from .core.work.mail import send_mail as send_mail
 
 __version__ = "0.1.0"
 
@@ -44,6 +49,7 @@ _PARTS = {
     "ApiException": "errors",
     "ApiResult": "web",
     "CustomFlask": "app",
+    "Message": "work.mail",
     "Model": "data",
     "PluginContext": "plugins",
     "UTCDateTime": "data",
@@ -51,7 +57,10 @@ _PARTS = {
     "ValidationError": "errors",
     "after_commit": "tasks",
     "after_rollback": "tasks",
+    "background": "guards",
     "create_app": "app",
+    "create_message": "work.mail",
+    "email": "guards",
     "get_db": "data",
     "get_resource": "tasks",
     "get_user": "access",
@@ -60,6 +69,7 @@ _PARTS = {
     "progress": "work",
     "public": "access",
     "scopes": "access",
+    "send_mail": "work.mail",
     "session_opened": "signals",
     "task": "tasks",
     "tasked": "tasks",
@@ -70,6 +80,7 @@ __all__ = [
     "ApiException",
     "ApiResult",
     "CustomFlask",
+    "Message",
     "Model",
     "PluginContext",
     "UTCDateTime",
@@ -77,7 +88,10 @@ __all__ = [
     "ValidationError",
     "after_commit",
     "after_rollback",
+    "background",
     "create_app",
+    "create_message",
+    "email",
     "get_db",
     "get_resource",
     "get_user",
@@ -86,6 +100,7 @@ __all__ = [
     "progress",
     "public",
     "scopes",
+    "send_mail",
     "session_opened",
     "task",
     "tasked",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import typing as t
 import uuid
+from contextlib import contextmanager
 
 import pytest
 import sqlalchemy as sa
@@ -14,10 +15,11 @@ from sqlalchemy.orm import Mapped, mapped_column
 from myapp import Model, get_db
 from myapp.core.data import ensure_schema, get_engine
 from myapp.core.tasks.task import current
-from tests import browsers, databases
+from tests import browsers, databases, redises
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from myapp import CustomFlask
 
@@ -58,6 +60,32 @@ def postgres() -> Iterator[str]:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"There is no PostgreSQL: {databases.INSTALL}")
     with databases.run_postgres(programs) as url:
         yield url
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[redises.RedisServer]:
+    """Return a Redis server of the test's own; at home the test is skipped without one, in CI it fails."""
+    with _run_redis(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redises.RedisServer]:
+    """Return one Redis server for all tests that neither stop nor empty it."""
+    with _run_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@contextmanager
+def _run_redis(folder: Path) -> Iterator[redises.RedisServer]:
+    if redises.find_redis() is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"There is no Redis: {redises.INSTALL}")
+    server = redises.RedisServer(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

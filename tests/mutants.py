@@ -453,6 +453,62 @@ MUTANTS = [
         "    if context is None:\n        return\n",
         "tests/core/work/test_serving.py",
     ),
+    Mutant(
+        "any certificate of a mail server will do",
+        CORE + "work/mail/smtp.py",
+        "host.starttls(context=ssl.create_default_context())",
+        "host.starttls(context=ssl._create_unverified_context())",
+        "tests/core/work/mail/test_smtp.py",
+    ),
+    Mutant(
+        "a mail server is waited for, one mail after the other",
+        CORE + "work/mail/transfer.py",
+        "if server is None or began < self._asked_again_at:",
+        "if server is None:",
+        "tests/core/work/mail/test_smtp.py",
+    ),
+    Mutant(
+        "a refused recipient is dropped",
+        CORE + "work/mail/smtp.py",
+        "                self.replies[recipient] = reply\n",
+        "                pass\n",
+        "tests/core/work/mail/test_smtp.py",
+    ),
+    Mutant(
+        "a line break begins another header",
+        CORE + "work/mail/rendering.py",
+        "    if CONTROL.search(text):",
+        "    if False:",
+        "tests/core/work/mail/test_rendering.py",
+    ),
+    Mutant(
+        "a mail goes again to those who have it",
+        CORE + "work/mail/sending.py",
+        "for recipient in mail.recipients if recipient.state in OPEN]",
+        "for recipient in mail.recipients]",
+        "tests/core/work/mail/test_sending.py",
+    ),
+    Mutant(
+        "a zombie writes down what became of a mail",
+        CORE + "work/mail/sending.py",
+        ".where(Mail.id == mail_id, Mail.attempts == attempts)",
+        ".where(Mail.id == mail_id)",
+        "tests/core/work/mail/test_sending.py",
+    ),
+    Mutant(
+        "a client chooses where the links of a mail lead",
+        CORE + "work/mail/templates.py",
+        "contextvars.Context().run(_render, app, template, context)",
+        "_render(app, template, context)",
+        "tests/core/work/mail/test_templates.py",
+    ),
+    Mutant(
+        "an outage is told each day",
+        "plugins/realmon/outages.py",
+        "            silence.meter.silent_since = silence.last_start\n",
+        "",
+        "tests/plugins/realmon/test_outages.py",
+    ),
 ]
 
 

@@ -7,7 +7,7 @@ import typing as t
 from flask import Flask
 from werkzeug.wrappers import Response as BaseResponse
 
-from . import access, cli, config, data, discovery, ops, tasks, web, work
+from . import access, cli, config, data, discovery, guards, ops, tasks, web, work
 from . import plugins as plugin_part
 from .errors import BlueprintError, PluginError
 from .runtime import Runtime
@@ -99,6 +99,7 @@ def _build(
     data.init_app(app)
     access.init_app(app)
     work.init_app(app)
+    guards.init_app(app)
     discovery.init_app(app, attempts.modules)
     plugin_part.init_app(app, attempts, wanted)
     discovery.register_fallbacks(app)

@@ -7,6 +7,7 @@ so on, as :meth:`flask.Config.from_prefixed_env` reads them.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import logging
@@ -22,7 +23,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import pydantic
 from pydantic import AfterValidator, BeforeValidator
@@ -43,6 +44,9 @@ READ_ELSEWHERE = frozenset({"MYAPP_METER_DATA"})
 FLASK_SWITCHES = frozenset({"FLASK_APP", "FLASK_DEBUG", "FLASK_RUN_FROM_CLI", "FLASK_ENV", "FLASK_SKIP_DOTENV"})
 MINIMUM_SECRET_BYTES = 32
 SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|_KEY|KEY$|DSN|CREDENTIAL", re.IGNORECASE)
+REDIS_URL = re.compile(r"rediss?://[^/]|unix:///.")
+#: How mail is handed in: as it is, encrypted after STARTTLS, encrypted from the first byte.
+MAIL_SCHEMES = ("smtp", "smtp+starttls", "smtps")
 
 
 def _names(value: t.Any) -> t.Any:
@@ -85,8 +89,17 @@ def _database_url(value: str) -> str:
 
 
 def _jobs_url(value: str) -> str:
-    if value not in ("", "sql:"):
-        raise ValueError("write it as sql:, for workers that look into the database of the app")
+    if value not in ("", "sql:", "redis:") and not REDIS_URL.match(value):
+        raise ValueError(
+            "write it as sql:, for workers that look into the database of the app, as redis:, for those on the Redis of"
+            " MYAPP_REDIS_URL, or as redis://user:password@host:6379/0"
+        )
+    return value
+
+
+def _redis_url(value: str) -> str:
+    if value and not REDIS_URL.match(value):
+        raise ValueError("write it as redis://user:password@host:6379/0, rediss://… or unix:///path/of/the.sock")
     return value
 
 
@@ -95,6 +108,31 @@ def _public_url(value: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
         raise ValueError("write it as https://example.com or https://example.com/prefix")
     return value.rstrip("/")
+
+
+def _mail_url(value: str) -> str:
+    # What cannot be taken apart raises a ValueError that quotes a part of it.
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(value)
+        login = unquote(f"{parts.username or ''}{parts.password or ''}")
+        has_login = bool(parts.username) == (parts.password is not None)
+        is_bare = parts.path in ("", "/") and not parts.query and not parts.fragment and parts.netloc.count("@") < 2
+        # smtplib sends user and password as ASCII.
+        is_plain = value.isprintable() and login.isascii() and login.isprintable()
+        if not value or (
+            parts.scheme in MAIL_SCHEMES and parts.hostname and parts.port != 0 and has_login and is_bare and is_plain
+        ):
+            return value
+    raise ValueError(
+        f"write it as {', '.join(f'{scheme}://user:password@host:port' for scheme in MAIL_SCHEMES)}, without"
+        " user:password@ if the server asks for none, and with % and two digits for what means something in a URL"
+    )
+
+
+def _mail_from(value: str) -> str:
+    if re.fullmatch(r"([^\x00-\x1f<>]*<[^@<>\s]+@[^@<>\s]+>|[^@<>\s]+@[^@<>\s]+)?", value):
+        return value
+    raise ValueError("write it as ann@example.com or Ann <ann@example.com>")
 
 
 Names: t.TypeAlias = t.Annotated[tuple[str, ...], BeforeValidator(_names)]
@@ -110,6 +148,7 @@ class Settings(pydantic.BaseModel):
     instance_path: Path = Path("instance")
     database_url: t.Annotated[str, AfterValidator(_database_url)] = ""
     jobs_url: t.Annotated[str, AfterValidator(_jobs_url)] = ""
+    redis_url: t.Annotated[str, AfterValidator(_redis_url)] = ""
     public_url: t.Annotated[str, AfterValidator(_public_url)] = "http://localhost:5000"
     trusted_proxies: Networks = ()
     strict: bool | None = None
@@ -121,6 +160,10 @@ class Settings(pydantic.BaseModel):
     plugin_order: t.Annotated[Names, AfterValidator(_each_once)] = ()
     safe_mode: bool = False
     blueprint_packages: Names = ("myapp.blueprints",)
+    mail_url: t.Annotated[str, AfterValidator(_mail_url)] = ""
+    mail_from: t.Annotated[str, AfterValidator(_mail_from)] = ""
+    mail_connect_seconds: t.Annotated[float, pydantic.Field(gt=0)] = 10.0
+    mail_attempt_seconds: t.Annotated[float, pydantic.Field(gt=0)] = 30.0
 
 
 #: Flask's own keys that are checked, because a wrong type fails late and far away.
@@ -180,6 +223,13 @@ class Loaded:
         # A relative path starts from the root, as every other path of the settings does.
         return self.settings.database_url if scheme or not separator else f"{separator}{self.root / path}"
 
+    def redis_url(self, role: str) -> str:
+        """Return the URL of the Redis that does ``role``, or an empty text: ``jobs`` may have one of its own."""
+        jobs = self.settings.jobs_url
+        if role == "jobs" and jobs != "redis:":
+            return jobs.removeprefix("sql:")
+        return self.settings.redis_url
+
     @property
     def plugin_dirs(self) -> tuple[Path, ...]:
         """The absolute plugin folders, in the order in which they were listed."""
@@ -218,7 +268,7 @@ def load(
     own = {f"MYAPP_{name.upper()}": name for name in Settings.model_fields}
     given = {name: values.pop(key) for key, name in own.items() if key in values}
     settings = _validate(given, sources, problems)
-    warnings = _unknown_keys(values, sources, own)
+    warnings = _unknown_keys(values, sources, own) + _plain_logins(settings)
     for key, kind in FLASK_KEYS.items():
         if key in values:
             values[key] = _validate_flask_key(key, kind, values[key], sources, problems)
@@ -226,6 +276,10 @@ def load(
         raise ConfigurationError(problems)
     loaded = Loaded(settings, root, values, sources, warnings)
     _check_secret_key(loaded, problems)
+    if settings.jobs_url == "redis:" and not settings.redis_url:
+        problems.append(
+            f"MYAPP_JOBS_URL (from {sources['MYAPP_JOBS_URL']}): redis: needs MYAPP_REDIS_URL, set that too."
+        )
     if problems:
         raise ConfigurationError(problems)
     return loaded
@@ -381,6 +435,16 @@ def _unknown_keys(values: dict[str, t.Any], sources: dict[str, str], own: dict[s
     return [
         f"{key} (from {sources[key]}) is not a setting of myapp and is ignored.{did_you_mean(key, list(own))}"
         for key in unknown
+    ]
+
+
+def _plain_logins(settings: Settings | None) -> list[str]:
+    parts = urlsplit(settings.mail_url if settings else "")
+    if parts.scheme != "smtp" or not parts.username or parts.hostname in ("localhost", "127.0.0.1", "::1"):
+        return []
+    return [
+        "MYAPP_MAIL_URL: everybody on the way can read the password of smtp://. Write smtp+starttls:// or smtps://,"
+        " whichever the server offers."
     ]
 
 

@@ -12,6 +12,9 @@
     │   ├── UnknownJobError         a row of the ledger names a function that this app does not have
     │   ├── JobLostError            the job was given to somebody else: what this worker did is rolled back
     │   └── JobCancelledError       somebody asked the running job to stop
+    ├── UnavailableError            a service that does not answer (exit 3)
+    ├── MailError                   (also a ValueError) a message that could not be sent to anybody as it is
+    ├── MailServerError             the mail server was not reached, not trusted, or did not let us in
     └── TaskError                   (also a RuntimeError) the rules of a task
         ├── NoTaskError             nothing to bind to: no task, or one that cannot commit
         ├── TaskEndedError          the task has committed or rolled back already
@@ -122,6 +125,36 @@ class JobLostError(JobError):
 
 class JobCancelledError(JobError):
     """Raised inside a running job that somebody has cancelled; let it pass."""
+
+
+class UnavailableError(MyappError, click.ClickException):
+    """A service that the app needs does not answer.
+
+    :param service: its name and where it is, without a password.
+    :param retry_after: in how many seconds somebody asks it again.
+    """
+
+    exit_code = 3
+
+    def __init__(self, service: str, retry_after: float) -> None:
+        self.service = service
+        self.retry_after = retry_after
+        super().__init__(f"{service} does not answer. Check that it runs, the network in between, and its URL.")
+
+
+class MailError(MyappError, ValueError):
+    """A message that its author has to complete or correct: no recipients, no subject, no text."""
+
+
+class MailServerError(MyappError):
+    """The mail server could not be asked about a mail: it was not reached, not trusted, or did not let us in.
+
+    :param is_unreachable: whether nobody answered, rather than answered wrongly.
+    """
+
+    def __init__(self, message: str, *, is_unreachable: bool) -> None:
+        self.is_unreachable = is_unreachable
+        super().__init__(message)
 
 
 class TaskError(MyappError, RuntimeError):

@@ -1,9 +1,8 @@
 """The test kit: a pytest plugin for those who write plugins, and for teams who test their application.
 
 Installing myapp makes the fixtures available, without an import: ``make_app``, ``app``, ``client``, ``cli_runner``,
-``as_user``, ``plugin_folder``, ``fake_dist``, ``evil_plugins``, ``jobs``,
-``live_server``. ``pytest --myapp-contract shop``
-checks a plugin. ``docs/testing.md`` describes all of it.
+``as_user``, ``plugin_folder``, ``fake_dist``, ``evil_plugins``, ``jobs``, ``mailbox``, ``live_server``.
+``pytest --myapp-contract shop`` checks a plugin. ``docs/testing.md`` describes all of it.
 
 pytest imports this package at every start, in every project of the environment where myapp is installed. So it imports
 pytest and the standard library only; what a fixture needs is imported when a test asks for it.
@@ -26,6 +25,7 @@ if t.TYPE_CHECKING:
     from .apps import CliRunner as CliRunner
     from .effects import capture_effects as capture_effects
     from .jobs import Jobs as Jobs
+    from .mailbox import Mailbox as Mailbox
     from .people import bearer as bearer
     from .zoo import EVIL_PLUGINS as EVIL_PLUGINS
     from .zoo import write_zoo as write_zoo
@@ -34,6 +34,7 @@ __all__ = [
     "EVIL_PLUGINS",
     "CliRunner",
     "Jobs",
+    "Mailbox",
     "bearer",
     "capture_effects",
     "pytest_addoption",
@@ -49,6 +50,7 @@ _MODULES = {
     "CliRunner": "apps",
     "EVIL_PLUGINS": "zoo",
     "Jobs": "jobs",
+    "Mailbox": "mailbox",
     "bearer": "people",
     "capture_effects": "effects",
     "write_zoo": "zoo",

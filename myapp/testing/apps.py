@@ -102,6 +102,8 @@ class AppFactory:
             "TESTING": True,
             "SECRET_KEY": "a key of the tests, and of nothing else",
             "MYAPP_INSTANCE_PATH": str(self._folder / f"instance{len(self._apps)}"),
+            # Whatever the environment says: a test sends no mail to anybody, unless it asks for a server.
+            "MYAPP_MAIL_URL": "",
         }
         chosen = wanted if plugins is NOT_GIVEN else plugins
         if chosen is not None:

@@ -20,6 +20,7 @@ if t.TYPE_CHECKING:
     from ..core.app import CustomFlask
     from .apps import AppFactory, Clock
     from .jobs import Jobs
+    from .mailbox import Mailbox
     from .servers import LiveServer
 
 
@@ -118,6 +119,12 @@ def jobs(app: CustomFlask) -> Jobs:
 
 
 @pytest.fixture
+def mailbox(app: CustomFlask) -> Mailbox:
+    """Return the mails that tasks of ``app`` have committed: ``mailbox.last.subject``, ``len(mailbox)``."""
+    return t.cast("Mailbox", _kit("mailbox").Mailbox(_kit("apps").check_app(app, of_myapp=True)))
+
+
+@pytest.fixture
 def live_server() -> Iterator[Callable[[CustomFlask], LiveServer]]:
     """Return a function that serves an app on a port of its own until the test ends: ``live_server(app).url``."""
     with ExitStack() as stack:
@@ -136,6 +143,7 @@ FIXTURES: Mapping[str, t.Any] = MappingProxyType(
         "fake_dist": fake_dist,
         "jobs": jobs,
         "live_server": live_server,
+        "mailbox": mailbox,
         "make_app": make_app,
         "plugin_folder": plugin_folder,
     }

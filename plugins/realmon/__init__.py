@@ -14,7 +14,7 @@ from markupsafe import Markup
 from myapp import PluginContext, hookimpl
 
 from .api.v1 import api_v1
-from .commands import import_readings, write_sample
+from .commands import check, import_readings, write_sample
 from .views import blueprint
 
 if t.TYPE_CHECKING:
@@ -42,8 +42,8 @@ def myapp_blueprints(app: Flask, plugin: PluginContext) -> Blueprint:
 
 @hookimpl
 def myapp_commands(app: Flask, plugin: PluginContext) -> list[click.Command]:
-    """Add ``flask realmon import`` and ``flask realmon sample``."""
-    return [import_readings, write_sample]
+    """Add ``flask realmon import``, ``flask realmon check`` and ``flask realmon sample``."""
+    return [import_readings, check, write_sample]
 
 
 @hookimpl

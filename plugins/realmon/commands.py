@@ -1,4 +1,4 @@
-"""``flask realmon …``: import readings, write a sample."""
+"""``flask realmon …``: import readings, look for meters that are silent, write a sample."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import click
 
 from .importing import Imported, RefusedError, Target, store
 from .models import NAME_LENGTH, UNITS
+from .outages import DEFAULT_HOURS, check_meters
+from .owners import read_owner
 from .parsing import FileError, Readings, read_file
 from .sample import iter_sample
 from .zones import read_zone
@@ -46,6 +48,7 @@ def read_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
     metavar="UNIT",
     help="What the values count: Wh, kWh (default) or MWh.",
 )
+@click.option("--owner", callback=read_owner, metavar="ADDRESS", help="Who gets mail about the building.")
 @click.option("--skip-bad", is_flag=True, help="Leave bad lines out instead of refusing the file.")
 def import_readings(
     file: Path,
@@ -54,13 +57,14 @@ def import_readings(
     timezone: ZoneInfo,
     naive_zone: ZoneInfo | None,
     unit: str,
+    owner: str | None,
     skip_bad: bool,
 ) -> None:
     """Import the readings of FILE: CSV with the columns start,value, plain or gzipped.
 
     All of it is kept, or nothing. A second import of the same file changes nothing.
     """
-    target = Target(meter, building, timezone, unit)
+    target = Target(meter, building, timezone, unit, owner)
     readings = Readings()
     try:
         # Read before the first query: the database's write lock is not held meanwhile.
@@ -74,6 +78,23 @@ def import_readings(
             f"Bad lines of {click.format_filename(file, shorten=True)}, left out:\n{readings.bad.listing()}", err=True
         )
     click.echo(_summary(file, target, imported))
+
+
+@click.command("check")
+@click.option(
+    "--hours",
+    type=click.FloatRange(0, min_open=True),
+    default=DEFAULT_HOURS,
+    show_default=True,
+    help="How long a meter may say nothing.",
+)
+def check(hours: float) -> None:
+    """Let a job look for meters that have stopped reporting, and mail the owners of their buildings.
+
+    Run it as often as you like, from cron say: each outage is told once.
+    """
+    job_id = check_meters.enqueue(hours)
+    click.echo(f"The job {job_id} looks for them and mails the owners. How it goes: flask jobs show {job_id}")
 
 
 @click.command("sample")
@@ -117,6 +138,8 @@ def _summary(file: Path, target: Target, imported: Imported) -> str:
     if imported.bad:
         verb = "was" if imported.bad == 1 else "were"
         parts.append(f"{_count(imported.bad, 'bad line')} {verb} left out.")
+    if target.owner:
+        parts.append(f"Mail about {target.building} goes to {target.owner}.")
     return " ".join([*parts, "The months are shown at /realmon/."])
 
 

@@ -31,6 +31,8 @@ class Target:
     building: str
     zone: ZoneInfo
     unit: str
+    #: Who is to be told about the building from now on; None leaves it as it is.
+    owner: str | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,8 @@ def get_meter(target: Target) -> Meter:
             f"the building {building.name!r} is in the zone {building.timezone}, not {target.zone.key}; say"
             f" --timezone {building.timezone}, or give another building"
         )
+    if target.owner is not None:
+        building.owner = target.owner
     meter, created = Meter.get_or_create({"building": building, "unit": target.unit}, name=target.meter)
     if not created and meter.building_id != building.id:
         raise RefusedError(

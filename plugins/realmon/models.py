@@ -45,6 +45,8 @@ class Building(Model):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(sa.String(NAME_LENGTH), unique=True)
     timezone: Mapped[str] = mapped_column(sa.String(64))
+    #: The mail address of whoever is told about it; nobody is without one.
+    owner: Mapped[str | None] = mapped_column(sa.String(254))
 
     @property
     def zone(self) -> ZoneInfo:
@@ -64,6 +66,8 @@ class Meter(Model):
     unit: Mapped[str] = mapped_column(sa.String(10))
     #: None until two readings tell how far apart they are.
     interval_seconds: Mapped[int | None]
+    #: The last reading before the outage that the owner was told of.
+    silent_since: Mapped[int | None] = mapped_column(sa.BigInteger)
 
     building: Mapped[Building] = relationship(lazy="joined", innerjoin=True)
 

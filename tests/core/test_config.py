@@ -164,3 +164,42 @@ def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match="MYAPP_INSTANCE_PATH"):
         create_app({"MYAPP_PROFILE": "development", "MYAPP_INSTANCE_PATH": str(tmp_path / "file")}, plugins=())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://h", "smtp://", "smtp://:word@h", "smtp://zoe@h", "smtp://zoe:word@h:0", "smtp://zoe:word@h:port"),
+        *("smtp://zoe:word@h/x", "smtp://zoe:wo?rd@h", "smtp://zoe:w@rd@h", "smtp://zoe:wörd@h"),
+        *("smtp://zoe:w%0ard@h", "smtps://[::1", "smtp+tls://h"),
+    ],
+)
+def test_a_mail_server_that_cannot_be_used_is_named_without_its_password(url: str) -> None:
+    """Also one whose password means something else in a URL."""
+    with pytest.raises(ConfigurationError) as refused:
+        config.load({"MYAPP_MAIL_URL": url, "SECRET_KEY": KEY})
+    assert "MYAPP_MAIL_URL" in str(refused.value)
+    assert "zoe" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "has_warning"),
+    [
+        ("smtp://ann:word@mail.example", True),
+        ("smtp://ann:word@127.0.0.1:2525", False),
+        ("smtp://mail.example", False),
+        ("smtps://ann:w%40rd@mail.example:465/", False),
+        ("smtp+starttls://ann:@[::1]:587", False),
+    ],
+)
+def test_a_password_that_travels_in_the_clear_is_a_warning(url: str, has_warning: bool) -> None:
+    """Unless it stays on this machine."""
+    loaded = config.load({"MYAPP_MAIL_URL": url, "SECRET_KEY": KEY})
+    assert any("MYAPP_MAIL_URL" in warning for warning in loaded.warnings) is has_warning
+
+
+@pytest.mark.parametrize("sender", ["nobody", "a@b\nBcc: c@d", "Ann <ann>", "a b@c"])
+def test_a_sender_is_an_address(sender: str) -> None:
+    """With a name or without."""
+    with pytest.raises(ConfigurationError, match="MYAPP_MAIL_FROM"):
+        config.load({"MYAPP_MAIL_FROM": sender, "SECRET_KEY": KEY})

@@ -194,12 +194,13 @@ assert not set(_OVER) & set(LIVE)
 
 
 @contextmanager
-def labour(folder: Path, url: str | None = None) -> Iterator[Labour]:
+def labour(folder: Path, url: str | None = None, jobs_url: str = "sql:") -> Iterator[Labour]:
     """Make a database and yield it, without workers.
 
     :param url: that of a PostgreSQL schema; None for SQLite in ``folder``.
+    :param jobs_url: what carries the jobs.
     """
-    environ = {"MYAPP_INSTANCE_PATH": str(folder / "instance")}
+    environ = {"MYAPP_INSTANCE_PATH": str(folder / "instance"), "MYAPP_JOBS_URL": jobs_url}
     if url is not None:
         environ["MYAPP_DATABASE_URL"] = url
     app = make(TESTING=True, SECRET_KEY="a key of the tests, and of nothing else", **environ)
@@ -212,3 +213,8 @@ def labour(folder: Path, url: str | None = None) -> Iterator[Labour]:
 def pid_of(owner: str) -> int:
     """Return the process of a worker."""
     return int(re.match(r"[^:]*:(\d+):", owner)[1])  # type: ignore[index]
+
+
+def parent_of(pid: int) -> int:
+    """Return the process that has started another one."""
+    return int(re.search(r"^PPid:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)[1])  # type: ignore[index]

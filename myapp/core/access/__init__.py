@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 
 from .addresses import normalize_address
-from .guard import public, scopes
+from .guard import asked_scopes, public, scopes
 from .models import Token, User
 from .passwords import Passwords, check_password
 from .people import authenticate, change_user, create_user, find_user, find_user_by_id, issue_token
@@ -19,6 +19,7 @@ __all__ = [
     "Principal",
     "Token",
     "User",
+    "asked_scopes",
     "authenticate",
     "change_user",
     "check_password",

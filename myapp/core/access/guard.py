@@ -60,6 +60,12 @@ def public(view: V) -> V:
     return view
 
 
+def asked_scopes(view: t.Any) -> tuple[str, ...] | None:
+    """Return the scopes that ``view`` asks for, in whatever order its decorators stand; None when it asks for none."""
+    declared = getattr(view, MARK, None)
+    return declared if isinstance(declared, tuple) else None
+
+
 def _check_view(view: t.Any, name: str) -> None:
     if inspect.isclass(view):
         raise TypeError(f"@{name} goes around views, not around {view.__name__}. Write: decorators = [{name}…] in it.")

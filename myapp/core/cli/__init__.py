@@ -1,5 +1,5 @@
 """The commands of the core: ``flask init-db``, ``flask db …``, ``flask users …``, ``flask tokens …``, ``flask
-jobs …``.
+jobs …``, ``flask mail …``.
 """
 
 from __future__ import annotations
@@ -23,3 +23,4 @@ def init_app(app: Flask) -> None:
     app.cli.add_command(people.users)
     app.cli.add_command(people.tokens)
     app.cli.add_command(import_module(".jobs", __name__).jobs)
+    app.cli.add_command(import_module(".mail", __name__).mail)

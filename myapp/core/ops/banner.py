@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing as t
 from importlib.metadata import PackageNotFoundError, version
+from urllib.parse import urlsplit
 
 import click
 import sqlalchemy as sa
@@ -52,6 +53,11 @@ def _iter_lines(app: Flask) -> Iterator[str]:
     url = sa.make_url(loaded.database_url)
     where = "set MYAPP_DATABASE_URL to grow" if not loaded.settings.database_url else "from MYAPP_DATABASE_URL"
     yield f"  {'database':<11}{url.render_as_string(hide_password=True)} ({where})"
+    server = urlsplit(loaded.settings.mail_url)
+    sent = (
+        f"sent by {server.scheme}://{server.hostname}" if server.hostname else "captured (set MYAPP_MAIL_URL to send)"
+    )
+    yield f"  {'mail':<11}{sent}"
 
 
 def _version() -> str:

@@ -29,6 +29,7 @@ from .task import (
     get_resource,
     get_task,
     open_task,
+    pushed_context,
 )
 
 if t.TYPE_CHECKING:
@@ -51,6 +52,7 @@ __all__ = [
     "new_id",
     "open_guard",
     "open_task",
+    "pushed_context",
     "seal",
     "task",
     "tasked",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing as t
 
 from . import hooks, problems, routing, session
+from .inputs import read_json, read_limit, validate
 from .json import StrictJSONProvider, ToJSONProvider
 from .problems import members_of
 from .results import ApiResult, unfold
@@ -13,7 +14,18 @@ from .routing import LazyRule
 if t.TYPE_CHECKING:
     from flask import Flask
 
-__all__ = ["ApiResult", "LazyRule", "StrictJSONProvider", "ToJSONProvider", "init_app", "members_of", "unfold"]
+__all__ = [
+    "ApiResult",
+    "LazyRule",
+    "StrictJSONProvider",
+    "ToJSONProvider",
+    "init_app",
+    "members_of",
+    "read_json",
+    "read_limit",
+    "unfold",
+    "validate",
+]
 
 
 def init_app(app: Flask) -> None:

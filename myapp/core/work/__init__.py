@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ..config import get_config
+from . import mail
 from .admin import Tally, cancel, find_job, list_jobs, retry, tally
 from .clock import Clock
 from .engine import LedgerTransport, start
@@ -11,6 +13,7 @@ from .failure import Failure
 from .functions import JobFunction, job
 from .models import LIVE, STATES, Job
 from .progress import find_attempt, progress
+from .redis_engine import RedisTransport
 from .run import Attempt, Ended, drain
 from .state import create_state, get_state
 from .take import Taker
@@ -31,6 +34,7 @@ __all__ = [
     "Job",
     "JobFunction",
     "LedgerTransport",
+    "RedisTransport",
     "Taker",
     "Tally",
     "Transport",
@@ -42,6 +46,7 @@ __all__ = [
     "init_app",
     "job",
     "list_jobs",
+    "mail",
     "progress",
     "retry",
     "start",
@@ -52,6 +57,11 @@ __all__ = [
 def init_app(app: Flask) -> None:
     """Attach the ledger of jobs; nothing is opened before the first one.
 
-    Reads ``MYAPP_JOBS_URL`` (what carries jobs to workers) and ``MYAPP_DATABASE_URL`` (where the ledger is).
+    Reads ``MYAPP_JOBS_URL`` and ``MYAPP_REDIS_URL`` (what carries jobs to workers), and ``MYAPP_DATABASE_URL`` (where
+    the ledger is).
+
+    :raises ConfigurationError: when what the transport needs is not installed.
     """
-    app.extensions["myapp.work"] = create_state(app, LedgerTransport())
+    transport = RedisTransport() if get_config(app).redis_url("jobs") else LedgerTransport()
+    app.extensions["myapp.work"] = create_state(app, transport)
+    mail.init_app(app)

@@ -43,6 +43,8 @@ class Options:
     delay: float | timedelta | None = None
     atomic: bool = True
     timeout: float | None = DEFAULT_TIMEOUT_SECONDS
+    #: Whether it belongs to whoever asks, who may see and cancel it; False for what the core does by itself.
+    on_behalf: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what could not be kept, where it is written.
@@ -124,6 +126,7 @@ class JobFunction(t.Generic[P, R]):
             max_attempts=options.retries + 1,
             timeout=options.timeout,
             atomic=options.atomic,
+            on_behalf=options.on_behalf,
         )
 
     def _unique_key(self, args: tuple[t.Any, ...], kwargs: Mapping[str, t.Any]) -> str | None:

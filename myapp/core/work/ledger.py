@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 from datetime import UTC, datetime, timedelta
 
-from ..access import get_principal
+from ..access import Principal, get_principal
 from ..data import get_db, note_write
 from ..errors import JobLostError, NoTaskError
 from ..tasks import Resource, get_task, new_id
@@ -38,6 +38,7 @@ class NewJob(t.NamedTuple):
     max_attempts: int
     timeout: float | None
     atomic: bool
+    on_behalf: bool
 
 
 class Claim(t.NamedTuple):
@@ -90,7 +91,7 @@ def enqueue(job: NewJob) -> str:
             " commit it. Open a task around it: with app.task(): …"
         )
     task.check_open("enqueue()")
-    principal = get_principal()
+    principal = get_principal() if job.on_behalf else Principal()
     session = get_db()
     note_write(session)
     state = get_state(task.app)

@@ -107,6 +107,12 @@ def run_slot(app: Flask, fleet: Fleet, board: Board) -> None:
     """Work in this process until SIGTERM."""
     slot = Slot(board)
     worker = slot.worker = Worker(app, queues=fleet.queues, watch=slot)
+    heed_signals(worker)
+    worker.run()
+
+
+def heed_signals(worker: Worker) -> None:
+    """Let the job of ``worker``, which runs in this thread, be interrupted, and SIGTERM mean: no more jobs."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         attempt = worker.attempt
@@ -120,4 +126,3 @@ def run_slot(app: Flask, fleet: Fleet, board: Board) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(INTERRUPT, interrupt)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    worker.run()

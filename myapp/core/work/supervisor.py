@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -17,9 +18,14 @@ from .recovery import give_back
 from .slot import SIGNALS, Board, run_slot
 
 if t.TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from flask import Flask
 
     from .transport import Fleet
+
+#: What a process does until SIGTERM.
+Main: t.TypeAlias = "Callable[[Flask, Fleet, Board], None]"
 
 logger = logging.getLogger("myapp.work")
 
@@ -31,7 +37,8 @@ LONGEST_WAIT_SECONDS = 1.0
 class Place:
     """One slot: its board, and the process in it, if there is one."""
 
-    def __init__(self) -> None:
+    def __init__(self, main: Main) -> None:
+        self.main = main
         self.board = Board()
         self.pid: int | None = None
         self.began = 0.0
@@ -42,14 +49,16 @@ class Place:
 class Supervisor:
     """Keeps ``fleet.concurrency`` processes working until SIGTERM or SIGINT.
 
+    :param mains: what they do, if it is something else than to work on the ledger.
+
     It has no thread and no connection to the database while it forks: neither survives that in a child.
     """
 
-    def __init__(self, app: Flask, fleet: Fleet) -> None:
+    def __init__(self, app: Flask, fleet: Fleet, mains: Sequence[Main] = ()) -> None:
         self.app = app
         self.fleet = fleet
         self.bell = Bell()
-        self.places = [Place() for _ in range(fleet.concurrency)]
+        self.places = [Place(main) for main in mains or [run_slot] * fleet.concurrency]
         #: How many signals asked it to end, and when the grace is over.
         self._asked = 0
         self._told = 0
@@ -93,8 +102,14 @@ class Supervisor:
     def _collect(self) -> None:
         """Learn which processes have ended."""
         for place in self.places:
-            if place.pid is None or os.waitpid(place.pid, os.WNOHANG) == (0, 0):
+            if place.pid is None:
                 continue
+            pid, status = os.waitpid(place.pid, os.WNOHANG)
+            if pid == 0:
+                continue
+            if os.WIFSIGNALED(status):
+                # Whatever it had started has nobody left who watches it.
+                self._kill(pid)
             # One that took a job was ended by it, or by somebody. One that did not come so far, again and again, would
             # keep the machine busy with starting it.
             is_early = not place.board.owner and time.monotonic() - place.began < TOO_SOON_SECONDS
@@ -110,6 +125,7 @@ class Supervisor:
                 continue
             if 0.0 < place.board.deadline <= now:
                 logger.error("The job of worker %s took longer than its timeout; it is killed.", place.board.owner)
+                place.board.deadline = 0.0
                 self._kill(place.pid)
             elif self.ends_at is not None and self.ends_at <= now:
                 self._kill(place.pid)
@@ -152,7 +168,7 @@ class Supervisor:
         status = 1
         try:
             os.setpgid(0, 0)
-            run_slot(self.app, self.fleet, place.board)
+            place.main(self.app, self.fleet, place.board)
             status = 0
         except BaseException:  # noqa: BLE001
             traceback.print_exc()
@@ -167,11 +183,13 @@ class Supervisor:
         moments = [place.board.deadline for place in self.places if place.pid is not None and place.board.deadline]
         moments += [place.starts_at for place in self.places if place.pid is None]
         moments += [self.ends_at] if self.ends_at is not None else []
-        return min([moment - time.monotonic() for moment in moments], default=LONGEST_WAIT_SECONDS)
+        # A deadline that a process sets meanwhile wakes nobody.
+        return min([LONGEST_WAIT_SECONDS, *(moment - time.monotonic() for moment in moments)])
 
     def _kill(self, pid: int) -> None:
         """End a process and what it has started."""
-        os.killpg(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
 
     def _end_all(self) -> None:
         """End what is left when the supervisor itself fails."""

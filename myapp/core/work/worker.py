@@ -19,7 +19,7 @@ from .state import get_state
 from .take import Taker
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from flask import Flask
@@ -88,18 +88,32 @@ class Worker:
                 lasted = time.monotonic() - began
                 pause = 0.1 if lasted > MAXIMUM_PAUSE_SECONDS * 2 else min(pause * 2, MAXIMUM_PAUSE_SECONDS)
 
+    def run_when_told(self, orders: Iterable[object]) -> Iterator[None]:
+        """Run the job that comes first, if one is due, at each of ``orders``: for a transport that says when.
+
+        Yields after each.
+
+        :raises SQLAlchemyError: when the ledger cannot be reached; what was held is given to others.
+        """
+        with Taker(self.app, self.queues) as taker, _Pulse(self, taker):
+            for _ in orders:
+                claim = taker.take()
+                if claim is not None:
+                    self._run(claim, taker, follows=False)
+                yield
+
     def _work(self) -> None:
         ensure_schema(self.app)
         with Taker(self.app, self.queues) as taker, _Pulse(self, taker):
             while not self.is_stopping:
-                self._tend(taker)
+                self.tend(taker)
                 claim = taker.take()
                 while claim is not None:
                     claim = self._run(claim, taker)
                 if not self.is_stopping:
                     self._wait(taker)
 
-    def _run(self, claim: Claim, taker: Taker) -> Claim | None:
+    def _run(self, claim: Claim, taker: Taker, *, follows: bool = True) -> Claim | None:
         """Run one job and return the one that was taken with its end."""
         if self.is_stopping:
             with taker.link.begin() as execute:
@@ -110,7 +124,7 @@ class Worker:
             # Now and then it looks up: for what comes first by now, and for workers that have died.
             return None if self.is_stopping or taker.is_stale else taker.take_in(execute)
 
-        attempt = self.attempt = Attempt(claim, taker, follow)
+        attempt = self.attempt = Attempt(claim, taker, follow if follows else None)
         if self.watch is not None:
             self.watch.begin(claim, taker.owner)
         try:
@@ -130,12 +144,12 @@ class Worker:
         while not (taker.has_due or self.is_stopping):
             poll = SQLITE_POLL_SECONDS if is_sqlite else POLL_SECONDS * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
             has_rung = self.bell.wait(poll)
-            self._tend(taker)
+            self.tend(taker)
             is_due = next_due is not None and next_due <= get_state(self.app).clock.now()
             if has_rung or is_due or taker.has_changed():
                 next_due = taker.look()
 
-    def _tend(self, taker: Taker) -> None:
+    def tend(self, taker: Taker) -> None:
         """Do for everybody what no worker is asked to do: give away the jobs of the dead, clear away what expired."""
         now = time.monotonic()
         if now >= self._recover_at:

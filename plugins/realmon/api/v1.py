@@ -7,10 +7,11 @@ import typing as t
 import sqlalchemy as sa
 from flask import Blueprint, request
 
-from myapp import ApiException, ApiResult, ValidationError, get_db, scopes
+from myapp import ApiException, ApiResult, ValidationError, background, get_db, scopes
 
 from ..models import Meter
 from ..posting import read_body, store_posted
+from ..power import report_power
 from ..reports import monthly
 
 api_v1 = Blueprint("api_v1", __name__)
@@ -35,6 +36,14 @@ def report_monthly() -> dict[str, t.Any]:
         "zone": meter.building.timezone,
         "months": monthly(meter),
     }
+
+
+@api_v1.post("/reports/power/<int(min=1, max=9999):year>/<int(min=1, max=12):month>")
+@scopes("reports:write")
+@background
+def report_monthly_power(year: int, month: int) -> dict[str, t.Any]:
+    """Report the month of every building as a job, and mail it to their owners (founding document 000)."""
+    return report_power(year, month)
 
 
 # A name may have a slash in it.

@@ -23,13 +23,15 @@ if t.TYPE_CHECKING:
 pytestmark = [pytest.mark.live, pytest.mark.xdist_group("fleet")]
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=["sqlite", "postgresql", "redis"])
 def work(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Labour]:
-    """Return a database whose jobs three processes run."""
-    url = None
+    """Return a database whose jobs three processes run: workers of ours, or work-horses of RQ's."""
+    url, jobs_url = None, "sql:"
     if request.param == "postgresql":
         url = databases.make_schema(request.getfixturevalue("postgres"), f"s{uuid.uuid4().hex}")
-    with labour.labour(tmp_path_factory.mktemp("labour"), url) as made, made.fleet("-c", "3"):
+    if request.param == "redis":
+        jobs_url = request.getfixturevalue("shared_redis").url
+    with labour.labour(tmp_path_factory.mktemp("labour"), url, jobs_url) as made, made.fleet("-c", "3"):
         yield made
 
 

@@ -8,17 +8,15 @@ import pydantic
 import sqlalchemy as sa
 from flask import Blueprint, Response, request, url_for
 from pydantic import AfterValidator
-from werkzeug.exceptions import BadRequest
 
-from myapp import ApiException, ApiResult, User, ValidationError, get_db, scopes
-from myapp.core import access
+from myapp import ApiException, ApiResult, User, get_db, scopes
+from myapp.core import access, web
 
 blueprint = Blueprint("users", __name__, url_prefix="/users")
 
 WRITE = "users:write"
 #: More than the longest address and password, each character of them escaped.
 MAXIMUM_BODY = 32 * 1024
-DEFAULT_LIMIT, MAXIMUM_LIMIT = 50, 200
 #: The ids that every database can hold; a longer number is no user.
 ONE = f"/<int(min=1, max={2**31 - 1}):user_id>"
 
@@ -62,7 +60,7 @@ def index() -> ApiResult:
     :raises ValidationError: for a ``limit`` that is not 1 to 200.
     :raises ApiException: 400, for a ``cursor`` that no page has given.
     """
-    limit, last = _read_limit(), _read_cursor()
+    limit, last = web.read_limit(), _read_cursor()
     query = sa.select(User).where(User.id > last).order_by(User.id).limit(limit + 1)
     if not access.has_scope(WRITE):
         query = query.where(User.id == access.require().id)
@@ -125,15 +123,6 @@ def _find(user_id: int) -> User:
     return user
 
 
-def _read_limit() -> int:
-    text = request.args.get("limit", str(DEFAULT_LIMIT))
-    # As many digits as the largest one has: int() of a long text takes long.
-    if not text.isascii() or not text.isdigit() or len(text) > 3 or not 1 <= int(text) <= MAXIMUM_LIMIT:
-        detail = f"This must be a number from 1 to {MAXIMUM_LIMIT}."
-        raise ValidationError(errors=[{"parameter": "limit", "code": "range", "detail": detail}])
-    return int(text)
-
-
 def _read_cursor() -> int:
     text = request.args.get("cursor", "0")
     if not text.isascii() or not text.isdigit() or len(text) > 9:
@@ -148,27 +137,4 @@ def _read_body(model: type[B]) -> B:
     :raises ApiException: 415 for another type, 400 for what cannot be read.
     """
     request.max_content_length = MAXIMUM_BODY
-    if not request.is_json:
-        accepts = "Accept-Patch" if request.method == "PATCH" else "Accept-Post"
-        raise ApiException("Send JSON: Content-Type: application/json.", 415, headers={accepts: "application/json"})
-    try:
-        return model.model_validate(request.get_json())
-    except BadRequest:
-        raise ApiException(f"The body is not JSON that can be read, or longer than {MAXIMUM_BODY:,} bytes.") from None
-    except pydantic.ValidationError as error:
-        entries = error.errors(include_input=False, include_url=False, include_context=False)
-        raise ValidationError(
-            errors=[
-                {
-                    "pointer": "".join(f"/{_escaped(part)}" for part in entry["loc"]),
-                    "code": entry["type"],
-                    "detail": entry["msg"].removeprefix("Value error, "),
-                }
-                for entry in entries
-            ]
-        ) from None
-
-
-def _escaped(part: int | str) -> str:
-    """Return one step of a JSON Pointer (:rfc:`6901`); the name of an unknown key may be no text at all."""
-    return str(part).replace("~", "~0").replace("/", "~1").encode("utf-8", "replace").decode()
+    return web.validate(model, web.read_json())

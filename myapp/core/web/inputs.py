@@ -1,0 +1,90 @@
+"""What a request brings: its body as JSON, validated by pydantic with every failure named; the limit of a page."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pydantic
+from flask import request
+from werkzeug.exceptions import BadRequest
+
+from ..errors import ApiException, ValidationError
+
+B = t.TypeVar("B", bound=pydantic.BaseModel)
+
+DEFAULT_LIMIT, MAXIMUM_LIMIT = 50, 200
+#: How deep lists and objects may lie inside each other: what comes later, here and elsewhere, may recurse.
+MAXIMUM_DEPTH = 64
+
+
+def read_json() -> t.Any:
+    """Return what the body of the request says as JSON.
+
+    :raises ApiException: 415 for another type, 400 for what cannot be read.
+    """
+    if not request.is_json:
+        accepts = "Accept-Patch" if request.method == "PATCH" else "Accept-Post"
+        raise ApiException("Send JSON: Content-Type: application/json.", 415, headers={accepts: "application/json"})
+    try:
+        value = request.get_json()
+    except BadRequest:
+        length = request.max_content_length
+        longer = "" if length is None else f", or longer than {length:,} bytes"
+        raise ApiException(f"The body is not JSON that can be read{longer}.") from None
+    if _is_deep(value):
+        raise ApiException(f"The body is nested more than {MAXIMUM_DEPTH} levels deep.")
+    return value
+
+
+def validate(model: type[B], value: t.Any) -> B:
+    """Return ``value``, which came as JSON, as ``model``; what JSON has no type for may be text in a strict one.
+
+    :raises ValidationError: with an entry for every failure; what was sent is not repeated.
+    """
+    try:
+        return model.model_validate_json(json.dumps(value))
+    except pydantic.ValidationError as error:
+        entries = error.errors(include_input=False, include_url=False, include_context=False)
+        raise ValidationError(
+            errors=[
+                {
+                    "pointer": "".join(f"/{_escaped(part)}" for part in entry["loc"]),
+                    "code": entry["type"],
+                    "detail": entry["msg"].removeprefix("Value error, "),
+                }
+                for entry in entries
+            ]
+        ) from None
+
+
+def read_limit() -> int:
+    """Return how many items the query asks for: its ``limit``, 50 without one.
+
+    :raises ValidationError: for one that is not 1 to 200.
+    """
+    text = request.args.get("limit", str(DEFAULT_LIMIT))
+    # As many digits as the largest one has: int() of a long text takes long.
+    if not text.isascii() or not text.isdigit() or len(text) > 3 or not 1 <= int(text) <= MAXIMUM_LIMIT:
+        detail = f"This must be a number from 1 to {MAXIMUM_LIMIT}."
+        raise ValidationError(errors=[{"parameter": "limit", "code": "range", "detail": detail}])
+    return int(text)
+
+
+def _is_deep(value: t.Any) -> bool:
+    level = [value]
+    for _ in range(MAXIMUM_DEPTH + 1):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, list | dict)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _escaped(part: int | str) -> str:
+    """Return one step of a JSON Pointer (:rfc:`6901`); the name of an unknown key may be no text at all."""
+    return str(part).replace("~", "~0").replace("/", "~1").encode("utf-8", "replace").decode()
