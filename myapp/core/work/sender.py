@@ -98,7 +98,6 @@ class Sender:
     def close(self) -> None:
         """Close what it has opened."""
         self.client.close()
-        self.bell.close()
 
     def send_lost(self) -> int:
         """Send the jobs that are due and that no message in Redis is about; return how many.

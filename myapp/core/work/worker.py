@@ -97,6 +97,8 @@ class Worker:
         """
         with Taker(self.app, self.queues) as taker, _Pulse(self, taker):
             for _ in orders:
+                # What the last look has found is old by now.
+                taker.look()
                 claim = taker.take()
                 if claim is not None:
                     self._run(claim, taker, follows=False)
