@@ -509,6 +509,48 @@ MUTANTS = [
         "",
         "tests/plugins/realmon/test_outages.py",
     ),
+    Mutant(
+        "scopes below background are asked in the job only",
+        CORE + "guards/background.py",
+        "        for names in found.scopes:\n            require(names)\n",
+        "",
+        "tests/core/guards/test_background.py",
+    ),
+    Mutant(
+        "a decorator between a class and its background is left out",
+        CORE + "guards/views.py",
+        "        if self.chooses_method and not _is_plain(self.background.function):",
+        "        if False:",
+        "tests/core/guards/test_background.py",
+    ),
+    Mutant(
+        "everybody may see everybody's jobs",
+        "myapp/blueprints/jobs.py",
+        "    if job is None or job.user_id not in (None, None if user is None else user.id):",
+        "    if job is None:",
+        "tests/blueprints/test_jobs.py",
+    ),
+    Mutant(
+        "a Redis that hangs is asked by every request",
+        CORE + "redis.py",
+        "        if not self.breaker.admits():",
+        "        if False:",
+        "tests/core/test_redis.py",
+    ),
+    Mutant(
+        "what Redis has lost is not sent again",
+        CORE + "work/sender.py",
+        "    messages.send(redis, lost)\n",
+        "",
+        "tests/core/work/test_redis_engine.py::test_lost_messages_are_sent_again_and_others_are_not",
+    ),
+    Mutant(
+        "what others write into messages is read",
+        CORE + "work/rq_worker.py",
+        "for key, value in raw_data.items() if key in READ}",
+        "for key, value in raw_data.items()}",
+        "tests/core/work/test_redis_engine.py::test_messages_of_others_call_nothing",
+    ),
 ]
 
 

@@ -153,15 +153,18 @@ def work(app: CustomFlask, client: redis.Redis) -> None:
     make_worker(app, Fleet(), Board(), client).work(burst=True, logging_level="ERROR")
 
 
-def test_a_doubled_message_runs_its_job_once(labourer: Labourer) -> None:
-    """The second finds nothing that is ready. Nothing of either stays in Redis, or grows there."""
-    ids = [labourer.enqueue("once"), labourer.enqueue("twice")]
+def test_doubled_messages_run_each_job_once_in_the_ledgers_order(labourer: Labourer) -> None:
+    """The larger priority first, whichever message has come first. Nothing of a message stays in Redis, or grows."""
+    ids = [labourer.enqueue(f"priority {priority}", priority=priority) for priority in (0, 9, 5)]
     with labourer.redis.client() as client:
-        send(client, [(id_, "default") for id_ in ids * 2])
+        send(client, [(id_, "default") for id_ in ids])
+        assert len(waiting(client)) == 6
         labourer.work()
-        assert labourer.names() == ["once", "twice"]
         left = {key.decode() for key in client.keys("*")}
-        assert not [key for key in left if ":job:" in key or ":execution" in key]
+    rows = sorted((labourer.find(id_) for id_ in ids), key=lambda row: t.cast("t.Any", row.started))
+    assert [(row.priority, row.state, row.attempts) for row in rows] == [(9, "done", 1), (5, "done", 1), (0, "done", 1)]
+    assert labourer.names() == ["priority 0", "priority 5", "priority 9"]
+    assert not [key for key in left if ":job:" in key or ":execution" in key]
 
 
 def test_messages_of_others_call_nothing(labourer: Labourer, tmp_path: Path) -> None:
@@ -188,27 +191,16 @@ def test_messages_of_others_call_nothing(labourer: Labourer, tmp_path: Path) -> 
     assert (labourer.names(), labourer.find(job_id).state) == (["ours"], "done")
 
 
-def test_priority_is_the_ledgers(labourer: Labourer) -> None:
-    """Of what is ready the larger priority runs first, whichever message has come first."""
-    for name, priority in (("low", 0), ("high", 9), ("middle", 5)):
-        labourer.enqueue(name, priority=priority)
-    labourer.work()
-    rows = sorted((labourer.find(id_) for id_ in labourer.ids), key=lambda row: t.cast("t.Any", row.started))
-    assert [row.priority for row in rows] == [9, 5, 0]
-
-
 class Labourer:
     """An app with jobs on Redis, and one worker that runs until there is nothing left."""
 
     def __init__(self, work: Labour, redis: RedisServer) -> None:
         self.labour = work
         self.redis = redis
-        self.ids: list[str] = []
         self.names, self.find = work.names, work.find
 
     def enqueue(self, name: str, **options: t.Any) -> str:
-        self.ids.append(self.labour.enqueue(labour.add, name, **options))
-        return self.ids[-1]
+        return self.labour.enqueue(labour.add, name, **options)
 
     def work(self) -> None:
         """Run one of RQ's workers in a process of its own: it forks, and this one has threads and connections."""
