@@ -25,6 +25,9 @@ DEFAULT_RETRIES = 4
 DEFAULT_TIMEOUT_SECONDS = 3600.0
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+# Made once: json.dumps makes an encoder at each call that does not ask for its defaults.
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
 # Functions belong to the process, because Python modules do. A row names its function and this finds it: what is not
 # here does not run, whatever the table says. Weak: a function that nothing can call any more is no job.
 _functions: WeakValueDictionary[str, JobFunction[t.Any, t.Any]] = WeakValueDictionary()
