@@ -26,7 +26,12 @@ __plugin__ = {
     # A record of persons: somebody has to want it.
     "enabled": False,
     "config": {
-        "ignore": {"type": "list", "default": [], "help": "Tables whose changes are not recorded"},
+        # The queues of the core are ledgers themselves, and every step of a worker is a write.
+        "ignore": {
+            "type": "list",
+            "default": ["jobs", "mails", "mails_recipients"],
+            "help": "Tables whose changes are not recorded",
+        },
         "hide": {"type": "list", "default": [], "help": "Columns (name, or table.name) whose values are not recorded"},
     },
 }

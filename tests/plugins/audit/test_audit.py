@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import random
+import threading
 import typing as t
 import weakref
 
@@ -240,6 +243,55 @@ def test_savepoints_and_tasks_inside(audited: CustomFlask, recorded: Recorded) -
         raise KeyError
     assert [entry[4]["name"]["new"] for entry in recorded()] == ["a", "in a savepoint that nobody ends", "inner"]
     assert len(names(audited)) == 3
+
+
+def test_rows_and_entries_agree(audited: CustomFlask, recorded: Recorded) -> None:
+    """Whatever a hundred requests in four threads do: as many rows are recorded as there are."""
+
+    @audited.post("/<int:seed>")
+    def view(seed: int) -> t.Any:
+        dice = random.Random(seed)
+        for _ in range(dice.randint(1, 5)):
+            dice.choice(WRITES)(dice)
+        if dice.random() < 0.2:
+            raise RuntimeError
+        return {}, dice.choice([200, 201, 409])
+
+    def work(first: int) -> None:
+        client = audited.test_client()
+        for seed in range(first, first + 25):
+            client.post(f"/{seed}")
+
+    threads = [threading.Thread(target=work, args=(first,)) for first in range(0, 400, 100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    count = len(names(audited))
+    assert count > 50
+    assert sum(entry[3] for entry in recorded()) == count
+
+
+def undo(dice: random.Random) -> None:
+    """Write in a savepoint, and perhaps take it back."""
+    with contextlib.suppress(KeyError), task.savepoint():
+        add(note="savepoint")
+        if dice.random() < 0.5:
+            get_db().flush()
+        if dice.random() < 0.5:
+            raise KeyError
+
+
+#: Ways to write volumes.
+WRITES: tuple[Callable[[random.Random], t.Any], ...] = (
+    undo,
+    lambda _: add(note="object"),
+    lambda _: get_db().execute(sa.insert(Volume), [{"note": "many"}] * 2),
+    lambda _: get_db().scalars(sa.insert(Volume).returning(Volume.id), [{"note": "many"}] * 3).all(),
+    lambda _: task.before_commit(lambda _response: add(note="late")),
+    lambda _: after_commit(add, note="callback"),
+)
 
 
 def test_what_is_written_last_is_recorded(audited: CustomFlask, recorded: Recorded) -> None:
