@@ -123,6 +123,15 @@ def test_plugin_for_one_app_with_a_hidden_setting_is_red(monkeypatch: pytest.Mon
     assert "once.py:10" in problem
 
 
+def test_plugin_that_fails_when_it_is_ready_is_red() -> None:
+    """Its pages are there, and what it promised to start is not."""
+    findings = probe("late.py", "boots_with_default_config", "views_answer")
+
+    (problem,) = findings.of("boots_with_default_config")
+    assert "late.py:5: RuntimeError: it cannot start" in problem
+    assert findings.of("views_answer") == []
+
+
 @pytest.mark.parametrize("critical", ["True", "False"])
 def test_plugin_that_asks_for_a_setting_says_so(critical: str, tmp_path: Path) -> None:
     """The app boots without it, or a critical plugin stops it; what needs the plugin says how to give the setting."""

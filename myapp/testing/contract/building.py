@@ -12,7 +12,7 @@ import pluggy
 from ...core.errors import PluginError
 from ...core.plugins.hooks import HOOKS, HookManager, find_unknown_hook
 from ..fingerprint import differences, fingerprint
-from .trial import NEEDS_SETTINGS, OTHER_MOUNT, NotServedError, why_not_served
+from .trial import NEEDS_SETTINGS, OTHER_MOUNT, SERVED, NotServedError, why_not_served
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,8 +95,10 @@ def boots_with_default_config(trial: Trial) -> Iterator[str]:
     finally:
         os.environ.update(own)
     explains = report.state == "skipped" or (report.problem and report.problem.code == NEEDS_SETTINGS)
-    if report.state != "active" and not explains:
+    if report.state not in SERVED and not explains:
         yield why_not_served(report)
+    elif report.problem is not None and report.problem.code == "ready-failed":
+        yield f"It is served, but {report.problem.summary} {report.problem.hint}"
 
 
 def builds_twice(trial: Trial) -> Iterator[str]:

@@ -25,6 +25,8 @@ if t.TYPE_CHECKING:
 
 #: The problem of a plugin that has not been told what it needs.
 NEEDS_SETTINGS = "settings-invalid"
+#: The states of a plugin whose pages are there, whatever else may be wrong with it.
+SERVED = ("active", "degraded")
 #: Elsewhere than the manifest says.
 OTHER_MOUNT = "/another-place"
 
@@ -105,7 +107,7 @@ class Trial:
             # A critical one is never skipped.
             raise NotServedError(f"{error.format_message()} {_remedy(error.code)}".rstrip()) from error
         report = self.report(app)
-        if report.state != "active":
+        if report.state not in SERVED:
             raise NotServedError(why_not_served(report))
         return app
 
