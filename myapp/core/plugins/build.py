@@ -112,10 +112,23 @@ class Builder:
             unknown = find_unknown_hook(target)
         if unknown:
             raise PluginError(name, "hook-unknown", f"{file_of(target)}: {unknown}")
-        if not candidate.has_manifest and getattr(target, VARIABLE, None) is not None:
-            summary = f"{VARIABLE} is to be a literal at the top of the module: it is read before the import."
-            raise PluginError(name, "manifest-invalid", f"{file_of(target)}: {summary}")
+        _check_manifest(candidate, target)
         return replace(plugin, module=module, root_path=root_of(target)), target
+
+
+def _check_manifest(candidate: Candidate, target: t.Any) -> None:
+    """Compare what was read with what the import has made of it, where that matters.
+
+    :raises PluginError: when there is a manifest that could not be read, or one that says critical only now.
+    """
+    if candidate.target is not None:
+        return
+    manifest = getattr(target, VARIABLE, None)
+    is_critical = isinstance(manifest, dict) and bool(manifest.get("critical")) and not candidate.is_critical
+    if is_critical or (manifest is not None and not candidate.has_manifest):
+        summary = f"{VARIABLE} is to be a literal at the top of the module: it is read before the import."
+        name = candidate.name
+        raise PluginError(name, "manifest-invalid", f"{file_of(target)}: {summary}", is_critical=is_critical)
 
 
 def _configure(app: Flask, state: PluginState, plugin: PluginContext, target: t.Any) -> None:

@@ -34,6 +34,9 @@ class HookManager(pluggy.PluginManager):
 
     def call(self, hook: str, target: t.Any, /, **arguments: t.Any) -> list[t.Any]:
         """Return what the implementation of ``hook`` in ``target`` alone returned: nothing or one result."""
+        if not _is_function(target, hook):
+            # To ask pluggy, about all plugins for each of them, costs more than everything else that is done for one.
+            return []
         others = [other for other in self.get_plugins() if other is not target]
         return t.cast("list[t.Any]", self.subset_hook_caller(hook, others)(**arguments))
 
@@ -59,10 +62,18 @@ def find_hooks(plugin: t.Any) -> list[str]:
 
 
 def find_unknown_hook(plugin: t.Any) -> str:
-    """Return a sentence about a function that looks like a hook and is none; nothing when all is well."""
+    """Return a sentence about what looks like a hook and cannot be called as one; nothing when all is well."""
     for name in _iter_hook_names(plugin):
         if name not in HOOKS:
             return f"{name} is not a hook.{did_you_mean(name, list(HOOKS))} The hooks are {', '.join(HOOKS)}."
+    for name in HOOKS:
+        value = _static(plugin, name)
+        if value is None or isinstance(value, property):
+            continue
+        if not _is_function(plugin, name):
+            return f"{name} is a {type(value).__name__} and not a function."
+        if inspect.iscoroutinefunction(getattr(value, "__func__", value)):
+            return f"{name} is async, and the hooks are called without an event loop. Take the async away."
     return ""
 
 
@@ -80,5 +91,12 @@ def _iter_hook_names(plugin: t.Any) -> Iterator[str]:
 
 
 def _is_function(plugin: t.Any, name: str) -> bool:
-    function = inspect.getattr_static(plugin, name, None)
+    function = _static(plugin, name)
     return inspect.isfunction(function) or isinstance(function, staticmethod | classmethod)
+
+
+def _static(plugin: t.Any, name: str) -> t.Any:
+    """Return an attribute as it was written; a property is not evaluated."""
+    if isinstance(plugin, ModuleType):
+        return vars(plugin).get(name)
+    return inspect.getattr_static(plugin, name, None)

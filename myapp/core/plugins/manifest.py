@@ -6,6 +6,7 @@ import ast
 import re
 import typing as t
 from dataclasses import dataclass, field
+from importlib.util import MAGIC_NUMBER, cache_from_source
 
 from ..config import did_you_mean
 from ..discovery import Problem, describe
@@ -19,6 +20,11 @@ if t.TYPE_CHECKING:
 VARIABLE = "__plugin__"
 #: The newest version of the rules between the core and a plugin, the manifest's ``api``.
 API = 1
+#: Lines that may be about the manifest, and the whole statement as it is usually written.
+MENTION = re.compile(rb"^%s\b" % VARIABLE.encode(), re.MULTILINE)
+STATEMENT = re.compile(
+    rb"^%s\b[^\n]*(?:\}[ \t\r]*$|\{[ \t\r]*\n(?:[^}\n][^\n]*\n|\n)*\}[^\n]*$)" % VARIABLE.encode(), re.MULTILINE
+)
 #: A version that needs no parser to be one.
 PLAIN_VERSION = re.compile(r"[0-9]+(\.[0-9]+)*")
 
@@ -61,7 +67,7 @@ def read_manifest(file: Path) -> Manifest:
     Nothing is executed: a plugin that is disabled, incompatible or cannot be parsed can still say so.
     """
     try:
-        tree = ast.parse(file.read_bytes(), filename=str(file))
+        tree = _parse(file)
     except OSError as error:
         return Manifest(problem=problem("import-failed", describe(error, str(file))))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -84,6 +90,37 @@ def read_manifest(file: Path) -> Manifest:
     values, wrong = check_manifest(values)
     problems += [(lines.get(key, line), sentence) for key, sentence in wrong]
     return Manifest(values, _is_critical(value, values), _join(file, problems), is_there=True)
+
+
+def _parse(file: Path) -> ast.Module:
+    """Return the text of ``file`` as far as its manifest goes; all of it, unless Python has compiled this text before.
+
+    To parse a module costs more than to import it from Python's cache, and every start would do it for every plugin.
+
+    :raises SyntaxError: when it is no Python, before the manifest or after it.
+    """
+    source = file.read_bytes()
+    if _was_compiled(file, len(source)):
+        if VARIABLE.encode() not in source:
+            return ast.Module([], [])
+        if len(MENTION.findall(source)) == 1 and (manifest := STATEMENT.search(source)) is not None:
+            try:
+                return ast.parse(source[: manifest.end()], filename=str(file))
+            except SyntaxError:
+                # It stands in a text, or goes on in another way than most do.
+                return ast.parse(source, filename=str(file))
+    return ast.parse(source, filename=str(file))
+
+
+def _was_compiled(file: Path, size: int) -> bool:
+    """Whether Python's cache is that of the file as it is: then there is no syntax error in it."""
+    try:
+        with open(cache_from_source(str(file)), "rb") as cached:
+            header = cached.read(16)
+        changed = int(file.stat().st_mtime)
+    except (OSError, NotImplementedError):
+        return False
+    return header == MAGIC_NUMBER + b"".join((n & 0xFFFFFFFF).to_bytes(4, "little") for n in (0, changed, size))
 
 
 def from_object(wanted: t.Any, manifest: t.Any) -> Manifest:

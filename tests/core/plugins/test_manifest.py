@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import py_compile
 import typing as t
 
 import pytest
 
+from myapp.core.errors import PluginError
 from myapp.core.plugins import get_report
 from myapp.core.plugins.manifest import check_manifest, read_manifest
 from myapp.core.plugins.settings import check_rules
@@ -126,15 +129,31 @@ def test_manifest_of_an_object_is_checked(manifest: t.Any, make_plugin_app: Make
     assert check_manifest(manifest)[0] == {}
 
 
-def test_manifest_that_only_the_import_would_show_is_refused(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
-    """It says things that have to be known before, such as that it is critical."""
-    folder = make_folder("plugins", {"shop.py": "if True:\n    __plugin__ = {'critical': True}\n"})
-
-    [report] = get_report(make_plugin_app(folder))
+@pytest.mark.parametrize(
+    "text", ["if True:\n    __plugin__ = {'name': 'shop'}\n", "from collections import OrderedDict as __plugin__\n"]
+)
+def test_manifest_that_only_the_import_would_show_is_refused(
+    text: str, make_folder: MakeFolder, make_plugin_app: MakeApp
+) -> None:
+    """It says things that have to be known before."""
+    [report] = get_report(make_plugin_app(make_folder("plugins", {"shop.py": text})))
 
     assert report.problem is not None
     assert report.problem.code == "manifest-invalid"
     assert "read before the import" in report.problem.summary
+
+
+@pytest.mark.parametrize(
+    "text", ["if True:\n    __plugin__ = {'critical': True}\n", "__plugin__ = {}\n__plugin__['critical'] = True\n"]
+)
+def test_plugin_that_is_critical_only_when_imported_refuses(
+    text: str, make_folder: MakeFolder, make_plugin_app: MakeApp
+) -> None:
+    """Skipping it would leave open what it guards, the day it cannot be imported."""
+    with pytest.raises(PluginError) as caught:
+        make_plugin_app(make_folder("plugins", {"shop.py": text}))
+
+    assert caught.value.is_critical
 
 
 def test_plugin_without_a_manifest_is_served_and_flagged(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
@@ -229,3 +248,67 @@ def test_names_of_settings_are_checked(key: t.Any) -> None:
 
     assert found == key
     assert "lower case" in sentence or "names a file" in sentence
+
+
+SHAPES = [
+    "__plugin__ = {'name': 'shop', 'critical': True}\nrest = 1\n",
+    "__plugin__ = {\n    'name': 'shop',\n\n    'critical': True,\n}\nrest = {\n}\n",
+    "__plugin__: dict = {\n    'config': {\n        'a': {},\n    },\n    'critical': True,\n}  # the end\n",
+    "__plugin__ = (\n    {'critical': True}\n)\n",
+    "__plugin__ = {'critical': \\\n True}\n",
+    "x = 1; __plugin__ = {'critical': True}\n",
+    "__plugin__ = {\r\n    'critical': True,\r\n}\r\nrest = 1\r\n",
+    '"""How it is written:\n\n__plugin__ = {\n    "critical": False,\n}\n"""\nx = 1\n',
+    '"""\n__plugin__ = {"critical": False}\n"""\n__plugin__ = {"critical": True}\n',
+    "__plugin__ = {'critical': True}\n__plugin__ = {'critical': False}\n",
+    "__plugin__ = {'critical': True}\n__plugin__['critical'] = False\n",
+    "def f():\n    __plugin__ = {'critical': True}\n",
+    "rest = 1\n",
+    "__plugin__ = {\n'critical': True}\nrest = {\n}\n",
+    "__plugin__ = {\n    'summary': '''\n}\n''', 'critical': True,\n}\n",
+    "# -*- coding: latin-1 -*-\n__plugin__ = {'summary': '\xe4', 'critical': True}\n",
+]
+
+
+@pytest.mark.parametrize("text", SHAPES, ids=range(len(SHAPES)))
+def test_text_that_was_compiled_before_says_the_same(text: str, tmp_path: Path) -> None:
+    """Only the beginning of it is read then; however the manifest is written."""
+    file = tmp_path / "shop.py"
+    file.write_bytes(text.encode("latin-1"))
+    before = read_manifest(file)
+
+    py_compile.compile(str(file), doraise=True)
+
+    assert read_manifest(file) == before
+
+
+def test_change_after_it_was_compiled_is_seen(tmp_path: Path) -> None:
+    """A text of another length or time is read to its end."""
+    file = tmp_path / "shop.py"
+    file.write_text("__plugin__ = {'critical': True}\nx = 1\n")
+    py_compile.compile(str(file), doraise=True)
+
+    file.write_text("__plugin__ = {'critical': True}\nx = (\n")
+    os.utime(file, (1, 1))
+
+    problem = read_manifest(file).problem
+    assert problem is not None
+    assert problem.code == "syntax-error"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("import functools\nmyapp_ready = functools.partial(print)\n", "myapp_ready is a partial and not a function."),
+        ("async def myapp_configure(app, plugin):\n    pass\n", "myapp_configure is async"),
+    ],
+)
+def test_hook_that_would_never_run_is_a_problem(
+    text: str, says: str, make_folder: MakeFolder, make_plugin_app: MakeApp
+) -> None:
+    """It would be ignored in silence."""
+    [report] = get_report(make_plugin_app(make_folder("plugins", {"shop.py": text})))
+
+    assert report.problem is not None
+    assert report.problem.code == "hook-unknown"
+    assert says in report.problem.summary
