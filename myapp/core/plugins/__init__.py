@@ -9,6 +9,10 @@ if t.TYPE_CHECKING:
     from .attempts import Attempts as Attempts
     from .attempts import attempting as attempting
     from .context import PluginContext as PluginContext
+    from .health import Outcome as Outcome
+    from .health import Probe as Probe
+    from .health import Status as Status
+    from .health import measure as measure
     from .hookspecs import hookimpl as hookimpl
     from .lifecycle import init_app as init_app
     from .lifecycle import start as start
@@ -20,6 +24,7 @@ if t.TYPE_CHECKING:
     from .report import STATES as STATES
     from .report import PluginReport as PluginReport
     from .report import get_report as get_report
+    from .report import get_state as get_state
     from .report import is_discovered as is_discovered
     from .scaffold import create_plugin as create_plugin
     from .state import Kept as Kept
@@ -32,18 +37,23 @@ __all__ = [
     "STATES",
     "Attempts",
     "Kept",
+    "Outcome",
     "PluginContext",
     "PluginReport",
+    "Probe",
     "StateFile",
+    "Status",
     "attempting",
     "create_plugin",
     "decide",
     "get_report",
+    "get_state",
     "hookimpl",
     "init_app",
     "is_discovered",
     "iter_declared",
     "iter_unknown_names",
+    "measure",
     "read_manifests",
     "read_state",
     "scan_offline",
@@ -58,16 +68,21 @@ _MODULES = {
     "STATES": "report",
     "attempting": "attempts",
     "Kept": "state",
+    "Outcome": "health",
     "PluginContext": "context",
     "PluginReport": "report",
+    "Probe": "health",
     "StateFile": "state",
+    "Status": "health",
     "create_plugin": "scaffold",
     "decide": "state",
     "get_report": "report",
+    "get_state": "report",
     "hookimpl": "hookspecs",
     "init_app": "lifecycle",
     "is_discovered": "report",
     "iter_unknown_names": "policy",
+    "measure": "health",
     "read_manifests": "offline",
     "read_state": "state",
     "iter_declared": "offline",

@@ -99,6 +99,16 @@ class Guard:
 
     # What each kind says for itself.
 
+    @property
+    def consequence(self) -> str:
+        """What a failure means for everybody else, for the log."""
+        if self.is_critical:
+            return "the plugin is critical: the request is answered with 503"
+        return (
+            f"the request goes on without it; after {FAILURES} failures in a row it is skipped for"
+            f" {PAUSE_SECONDS:.0f} s"
+        )
+
     def call(self, *args: t.Any) -> t.Any:
         """Call the function."""
         return self.target(*args)
@@ -206,13 +216,7 @@ class Guard:
             )
 
     def _tell(self, error: BaseException) -> None:
-        consequence = (
-            "the plugin is critical: the request is answered with 503"
-            if self.is_critical
-            else f"the request goes on without it; after {FAILURES} failures in a row it is skipped for"
-            f" {PAUSE_SECONDS:.0f} s"
-        )
-        logger.error("The plugin %s: %s (%s).", self.plugin, self.summary, consequence, exc_info=error)
+        logger.error("The plugin %s: %s (%s).", self.plugin, self.summary, self.consequence, exc_info=error)
         if not plugin_degraded.receivers:
             return
         try:

@@ -15,6 +15,7 @@ from .build import Builder
 from .conflicts import iter_conflicts
 from .failures import attributed
 from .finder import install_finder
+from .health import attach_health
 from .hooks import HookManager, find_hooks
 from .imports import file_of
 from .manifest import problem
@@ -84,6 +85,7 @@ def init_app(app: Flask, attempts: Attempts, wanted: tuple[t.Any, ...] | None = 
     state.guards.critical = attempts.critical
     builder.register(plan.order)
     attach_slots(app, state)
+    attach_health(app, state)
     _seal(state, plan, attempts, prefixes)
 
 

@@ -15,6 +15,7 @@ if t.TYPE_CHECKING:
 
     from .breaker import Guards
     from .context import PluginContext
+    from .health import Probe
     from .hooks import HookManager
 
 EXTENSION = "myapp.plugins"
@@ -146,6 +147,8 @@ class PluginState:
     #: What was registered, in the order of the plan, which is the order of hook calls.
     active: list[tuple[PluginContext, t.Any]] = field(default_factory=list)
     reports: tuple[PluginReport, ...] = ()
+    #: The health checks of the plugins that have one.
+    probes: list[Probe] = field(default_factory=list)
 
 
 def get_state(app: Flask) -> PluginState:
