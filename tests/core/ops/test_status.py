@@ -141,7 +141,7 @@ def test_a_broken_blueprint_module_is_named(make_app: MakeApp, tmp_path: t.Any, 
     told = app.test_client().get("/status").json
 
     assert told["status"] == "degraded"
-    assert [(one["name"], one["problem"]["code"]) for one in told["blueprints"]] == [("menagerie.ape", "import-failed")]
+    assert [(one["name"], one["problem"]["code"]) for one in told["blueprints"]] == [("ape", "broken-import")]
 
 
 def test_failures_are_counted(make_app: MakeApp) -> None:
