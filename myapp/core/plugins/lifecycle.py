@@ -10,6 +10,7 @@ from ..config import get_config
 from ..discovery import get_report as get_module_report
 from ..discovery import join
 from ..errors import ConfigurationError, PluginError
+from ..policy import ContentPolicy
 from .breaker import Guards
 from .build import Builder
 from .conflicts import iter_conflicts
@@ -86,6 +87,11 @@ def init_app(app: Flask, attempts: Attempts, wanted: tuple[t.Any, ...] | None = 
     builder.register(plan.order)
     attach_slots(app, state)
     attach_health(app, state)
+    app.extensions["myapp.web"].policies = {
+        candidate.name: ContentPolicy(candidate.manifest["csp"])
+        for candidate in plan.order
+        if "csp" in candidate.manifest
+    }
     _seal(state, plan, attempts, prefixes)
 
 
