@@ -48,7 +48,7 @@ def init_app(app: Flask) -> None:
         found = check_health(app)[0]
         return ("ok" if found.is_ok else "down"), found.detail
 
-    probe = plugins.Probe("database", check, lambda: plugins.get_state(app).guards.clock(), DATABASE_SECONDS)
+    probe = plugins.Probe("database", check, lambda: plugins.get_guards(app).clock(), DATABASE_SECONDS)
     app.extensions[EXTENSION] = OpsState(probe, time.monotonic())
 
 
@@ -59,7 +59,7 @@ def read_status(app: Flask, *, is_complete: bool) -> dict[str, t.Any]:
     """
     state: OpsState = app.extensions[EXTENSION]
     # The plugins after the database, whose first look may have to bring the tables that theirs need.
-    outcomes = plugins.measure([state.database]) + plugins.measure(plugins.get_state(app).probes)
+    outcomes = plugins.measure([state.database]) + plugins.measure(plugins.get_probes(app))
     modules = [report for report in discovery.get_report(app) if report.problem is not None]
     reports = plugins.get_report(app)
     is_well = (
@@ -70,7 +70,7 @@ def read_status(app: Flask, *, is_complete: bool) -> dict[str, t.Any]:
     status = {"status": "ok" if is_well else "degraded"}
     if not is_complete:
         return status
-    guards = plugins.get_state(app).guards
+    guards = plugins.get_guards(app)
     return {
         **status,
         "version": str(import_module(__name__.partition(".")[0]).__version__),

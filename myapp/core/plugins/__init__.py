@@ -8,6 +8,7 @@ from importlib import import_module
 if t.TYPE_CHECKING:
     from .attempts import Attempts as Attempts
     from .attempts import attempting as attempting
+    from .breaker import get_guards as get_guards
     from .context import PluginContext as PluginContext
     from .health import Outcome as Outcome
     from .health import Probe as Probe
@@ -16,6 +17,7 @@ if t.TYPE_CHECKING:
     from .hookspecs import hookimpl as hookimpl
     from .lifecycle import init_app as init_app
     from .lifecycle import start as start
+    from .live import get_probes as get_probes
     from .offline import iter_declared as iter_declared
     from .offline import read_manifests as read_manifests
     from .offline import scan_offline as scan_offline
@@ -24,7 +26,6 @@ if t.TYPE_CHECKING:
     from .report import STATES as STATES
     from .report import PluginReport as PluginReport
     from .report import get_report as get_report
-    from .report import get_state as get_state
     from .report import is_discovered as is_discovered
     from .scaffold import create_plugin as create_plugin
     from .state import Kept as Kept
@@ -46,8 +47,9 @@ __all__ = [
     "attempting",
     "create_plugin",
     "decide",
+    "get_guards",
+    "get_probes",
     "get_report",
-    "get_state",
     "hookimpl",
     "init_app",
     "is_discovered",
@@ -76,8 +78,9 @@ _MODULES = {
     "Status": "health",
     "create_plugin": "scaffold",
     "decide": "state",
+    "get_guards": "breaker",
+    "get_probes": "live",
     "get_report": "report",
-    "get_state": "report",
     "hookimpl": "hookspecs",
     "init_app": "lifecycle",
     "is_discovered": "report",

@@ -8,13 +8,14 @@ import threading
 import time
 import typing as t
 
-from .breaker import Guard
+from .breaker import Guard, get_guards
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from flask import Flask
 
+    from .breaker import Guards
     from .report import PluginState
 
 logger = logging.getLogger("myapp.plugins")
@@ -127,8 +128,8 @@ class HealthGuard(Guard):
 
     kind = "health check"
 
-    def __init__(self, state: PluginState, plugin: str, function: t.Any, call: Callable[[], t.Any]) -> None:
-        super().__init__(state.guards, plugin, function)
+    def __init__(self, guards: Guards, plugin: str, function: t.Any, call: Callable[[], t.Any]) -> None:
+        super().__init__(guards, plugin, function)
         self.target = call
 
     @property
@@ -157,15 +158,18 @@ class HealthGuard(Guard):
         return True
 
 
-def attach_health(app: Flask, state: PluginState) -> None:
-    """Make a probe of each plugin's ``myapp_health``."""
+def attach_health(app: Flask, state: PluginState) -> list[Probe]:
+    """Return a probe of each plugin's ``myapp_health``."""
+    guards = get_guards(app)
+    probes: list[Probe] = []
     for plugin, target in state.active:
         caller = state.hooks.find_caller("myapp_health", target)
         if caller is not None:
             call = functools.partial(caller, app=app, plugin=plugin)
-            guard = HealthGuard(state, plugin.name, t.cast("t.Any", caller).__wrapped__, call)
-            state.guards.guards.append(guard)
-            state.probes.append(Probe(plugin.name, functools.partial(_run, app, guard), lambda: state.guards.clock()))
+            guard = HealthGuard(guards, plugin.name, t.cast("t.Any", caller).__wrapped__, call)
+            guards.guards.append(guard)
+            probes.append(Probe(plugin.name, functools.partial(_run, app, guard), lambda: guards.clock()))
+    return probes
 
 
 def _run(app: Flask, guard: HealthGuard) -> tuple[Status, str]:

@@ -15,7 +15,6 @@ if t.TYPE_CHECKING:
 
     from .breaker import Guards
     from .context import PluginContext
-    from .health import Probe
     from .hooks import HookManager
 
 EXTENSION = "myapp.plugins"
@@ -141,14 +140,11 @@ class PluginState:
     """What the plugin part keeps on an app."""
 
     hooks: HookManager
-    guards: Guards
     #: Whether the plugins were looked for, and not passed to ``create_app``.
     is_discovered: bool = True
     #: What was registered, in the order of the plan, which is the order of hook calls.
     active: list[tuple[PluginContext, t.Any]] = field(default_factory=list)
     reports: tuple[PluginReport, ...] = ()
-    #: The health checks of the plugins that have one.
-    probes: list[Probe] = field(default_factory=list)
 
 
 def get_state(app: Flask) -> PluginState:
@@ -158,8 +154,10 @@ def get_state(app: Flask) -> PluginState:
 
 def get_report(app: Flask) -> tuple[PluginReport, ...]:
     """Return what became of each plugin: the active ones in the order of hook calls, then the others by name."""
-    state = get_state(app)
-    return tuple(_as_it_is_now(report, state.guards) for report in state.reports)
+    # Not imported from there: the report is read where an app cannot be built, too.
+    guards: Guards | None = app.extensions.get("myapp.guards")
+    reports = get_state(app).reports
+    return reports if guards is None else tuple(_as_it_is_now(report, guards) for report in reports)
 
 
 def _as_it_is_now(report: PluginReport, guards: Guards) -> PluginReport:

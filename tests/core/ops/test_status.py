@@ -10,7 +10,7 @@ import pytest
 from flask import Blueprint
 
 import myapp
-from myapp.core.plugins import get_state
+from myapp.core.plugins import get_guards
 from myapp.testing import bearer
 from tests.core.plugins.test_guards import Clock
 from tests.core.plugins.test_health import make_plugin
@@ -29,7 +29,7 @@ def make_status(make_app: MakeApp) -> MakeApp:
 
     def make(health: t.Any = None, **config: t.Any) -> CustomFlask:
         app = make_app(make_plugin(lambda: health), config=config)
-        get_state(app).guards.clock = Clock()
+        get_guards(app).clock = Clock()
         return app
 
     return make

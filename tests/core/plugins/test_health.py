@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from myapp import get_db, task
 from myapp.core.data import get_engine
-from myapp.core.plugins import get_report, get_state, measure
+from myapp.core.plugins import get_guards, get_probes, get_report, measure
 from myapp.core.plugins.health import BOX_SECONDS, FRESH_SECONDS
 from tests.conftest import Item
 
@@ -43,7 +43,7 @@ def make_checked(make_app: MakeApp) -> MakeApp:
 
     def make(health: Callable[[], t.Any], **manifest: t.Any) -> CustomFlask:
         app = make_app(make_plugin(health, **manifest))
-        get_state(app).guards.clock = Clock()
+        get_guards(app).clock = Clock()
         return app
 
     return make
@@ -62,7 +62,7 @@ def gate() -> Iterator[threading.Event]:
 
 def look(app: CustomFlask) -> Outcome:
     """Return what the plugin's check finds now."""
-    return measure(get_state(app).probes)[0]
+    return measure(get_probes(app))[0]
 
 
 def threads() -> list[str]:
@@ -99,7 +99,7 @@ def test_a_check_that_fails_is_down(
 ) -> None:
     """With attribution; logged once, and asked again however often it failed."""
     app = make_checked(health, critical=critical)
-    clock = t.cast("Clock", get_state(app).guards.clock)
+    clock = t.cast("Clock", get_guards(app).clock)
 
     for _ in range(7):
         outcome = look(app)
@@ -109,7 +109,7 @@ def test_a_check_that_fails_is_down(
     assert "its health check" in outcome.detail
     assert __file__ in outcome.detail
     assert get_report(app)[0].state == "degraded"
-    assert get_state(app).guards.count_failures("shop") == 7
+    assert get_guards(app).count_failures("shop") == 7
     assert len(caplog.records) == 1
 
 
@@ -122,7 +122,7 @@ def test_a_check_that_hangs_is_down(
     started = time.monotonic()
     first = look(app)
     took = time.monotonic() - started
-    t.cast("Clock", get_state(app).guards.clock).now += 60
+    t.cast("Clock", get_guards(app).clock).now += 60
     started = time.monotonic()
     again = [look(app) for _ in range(5)]
     took_again = time.monotonic() - started
@@ -138,7 +138,7 @@ def test_a_check_that_hangs_is_down(
     gate.set()
     for thread in [thread for thread in threading.enumerate() if thread.name == "myapp-health-shop"]:
         thread.join(timeout=10)
-    t.cast("Clock", get_state(app).guards.clock).now += FRESH_SECONDS
+    t.cast("Clock", get_guards(app).clock).now += FRESH_SECONDS
     assert look(app)[1:3] == ("ok", "open")
 
 
@@ -147,7 +147,7 @@ def test_checks_run_at_the_same_time(make_app: MakeApp) -> None:
     barrier = threading.Barrier(2, timeout=BOX_SECONDS)
     app = make_app(*(make_plugin(lambda: str(barrier.wait() < 2), name) for name in ("one", "two")))
 
-    outcomes = measure(get_state(app).probes)
+    outcomes = measure(get_probes(app))
 
     assert [(outcome.name, outcome.status) for outcome in outcomes] == [("one", "ok"), ("two", "ok")]
 
@@ -168,7 +168,7 @@ def test_many_who_ask_share_one_call(make_checked: MakeApp, gate: threading.Even
 
     assert look(app).status == "ok"
     assert len(calls) == 1
-    t.cast("Clock", get_state(app).guards.clock).now += FRESH_SECONDS
+    t.cast("Clock", get_guards(app).clock).now += FRESH_SECONDS
     gate.set()
     look(app)
     assert len(calls) == 2
@@ -185,7 +185,7 @@ def test_a_check_may_read_and_not_write(make_db_app: MakeApp) -> None:
         return str(found)
 
     app = make_db_app(make_plugin(health))
-    get_state(app).guards.clock = clock = Clock()
+    get_guards(app).clock = clock = Clock()
     with get_engine(app).connect() as other:
         assert look(app)[1:3] == ("ok", "0")
         other.execute(sa.insert(Item).values(name="a"))

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from myapp_plugins.realmon.models import Building
 
 from myapp import get_db
-from myapp.core.plugins import get_state
+from myapp.core.plugins import get_guards
 from myapp.testing import bearer
 
 from .test_import import csv
@@ -34,8 +34,8 @@ def test_it_says_how_it_is(realmon: CustomFlask, client: FlaskClient, import_rea
 
     def look() -> tuple[str, str]:
         # What a check has found counts for a moment.
-        clock = get_state(realmon).guards.clock
-        get_state(realmon).guards.clock = lambda: clock() + 60
+        clock = get_guards(realmon).clock
+        get_guards(realmon).clock = lambda: clock() + 60
         told = client.get("/status", headers=headers).json
         return next((one["status"], one["detail"]) for one in told["checks"] if one["name"] == "realmon")
 

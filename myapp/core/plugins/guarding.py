@@ -6,6 +6,7 @@ import operator
 import typing as t
 from contextlib import contextmanager
 
+from .breaker import get_guards
 from .guards import (
     AfterRequest,
     BeforeRequest,
@@ -29,11 +30,12 @@ if t.TYPE_CHECKING:
 
 
 @contextmanager
-def guarding(app: Flask, guards: Guards, plugin: str) -> Iterator[None]:
+def guarding(app: Flask, plugin: str) -> Iterator[None]:
     """Put a guard around each function that the block registers for the whole app, also when it raises later.
 
     What a plugin registers on its own blueprint is called for that blueprint only, and is its own business.
     """
+    guards = get_guards(app)
     before = [tuple(functions) for _, functions in _iter_lists(app)]
     handlers = dict(_iter_handlers(app))
     try:
