@@ -17,6 +17,7 @@ from ..discovery import Clash, Owner, get_ownership
 from ..errors import PluginError
 from .context import PluginContext
 from .failures import attributed, configure_models
+from .files import register_own_files
 from .guarding import guarding
 from .hooks import find_unknown_hook
 from .imports import file_of, import_plugin, root_of, why_skipped
@@ -136,6 +137,7 @@ def _register_blueprints(app: Flask, state: PluginState, plugin: PluginContext, 
             own = dict(blueprint.cli.commands) if bare or blueprint.cli_group is None else added
             _mount_commands(app, plugin, own)
             commands = dict(app.cli.commands)
+    register_own_files(app, plugin, file_of(target))
 
 
 def _register_commands(app: Flask, state: PluginState, plugin: PluginContext, target: t.Any) -> None:

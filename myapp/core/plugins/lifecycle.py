@@ -13,6 +13,7 @@ from ..errors import ConfigurationError, PluginError
 from .build import Builder
 from .conflicts import iter_conflicts
 from .failures import attributed
+from .files import init_files
 from .finder import install_finder
 from .guarding import guarding
 from .hooks import HookManager, find_hooks
@@ -58,6 +59,7 @@ def init_app(app: Flask, attempts: Attempts, wanted: tuple[t.Any, ...] | None = 
     for folder in loaded.plugin_dirs:
         finder.add_folder(folder)
     state = app.extensions[EXTENSION] = PluginState(HookManager())
+    init_files(app)
     candidates = scan(loaded.plugin_dirs)
     state.is_discovered = wanted is None
     if wanted is not None:

@@ -95,7 +95,7 @@ def boots_with_default_config(trial: Trial) -> Iterator[str]:
     finally:
         os.environ.update(own)
     explains = report.state == "skipped" or (report.problem and report.problem.code == NEEDS_SETTINGS)
-    if report.state != "active" and not explains:
+    if report.state not in ("active", "degraded") and not explains:
         yield why_not_served(report)
 
 

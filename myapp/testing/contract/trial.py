@@ -105,7 +105,7 @@ class Trial:
             # A critical one is never skipped.
             raise NotServedError(f"{error.format_message()} {_remedy(error.code)}".rstrip()) from error
         report = self.report(app)
-        if report.state != "active":
+        if report.state not in ("active", "degraded"):
             raise NotServedError(why_not_served(report))
         return app
 
