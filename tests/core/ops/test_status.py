@@ -165,3 +165,21 @@ def test_failures_are_counted(make_app: MakeApp) -> None:
     assert (first["status"], first["plugins"][0]["state"]) == ("degraded", "degraded")
     assert first["plugins"][0]["problem"]["code"] == "runtime-failed"
     assert (second["status"], second["plugins"][0]["failures"]) == ("ok", 1)
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_debug_mode_names_what_is_not_well(make_app: MakeApp, tmp_path: t.Any, monkeypatch: t.Any, debug: bool) -> None:
+    """In a header of every answer: plugins that fail or were not loaded, and broken modules."""
+    (tmp_path / "vivarium").mkdir()
+    (tmp_path / "vivarium" / "__init__.py").touch()
+    (tmp_path / "vivarium" / "äffchen.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = make_plugin(lambda: None)
+    module.__dict__["myapp_slot"] = lambda name: 1 / 0
+    config = {"MYAPP_BLUEPRINT_PACKAGES": ("myapp.blueprints", "vivarium"), "DEBUG": debug}
+    client = make_app(module, config=config, strict=False).test_client()
+
+    first, page, second = (client.get(path).headers.get("X-Myapp-Degraded") for path in ("/livez", "/", "/status"))
+
+    assert first is None
+    assert (page, second) == (("?ffchen, shop", "?ffchen, shop") if debug else (None, None))
