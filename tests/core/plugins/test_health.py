@@ -79,7 +79,7 @@ def threads() -> list[str]:
         (("down", "the shop is closed"), "down", "the shop is closed"),
     ],
 )
-def test_what_a_check_may_say(make_checked: MakeApp, told: t.Any, status: str, detail: str) -> None:
+def test_myapp_health_says_how_the_plugin_is(make_checked: MakeApp, told: t.Any, status: str, detail: str) -> None:
     """Nothing or text is well; else a status with text."""
     app = make_checked(lambda: told)
 
