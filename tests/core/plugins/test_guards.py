@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 import types
 import typing as t
 
@@ -182,10 +183,17 @@ def test_abort_is_an_answer(make_guarded: MakeApp, caplog: pytest.LogCaptureFixt
 
 def test_exits_are_failures_and_interrupts_are_not(make_guarded: MakeApp) -> None:
     """``sys.exit()`` in a request does not end the server; Ctrl-C does."""
-    app = make_guarded(lambda app: app.before_request(lambda: exec("raise SystemExit(3)")))
+
+    def end() -> None:
+        raise SystemExit(3)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    app = make_guarded(lambda app: app.before_request(end))
     assert app.test_client().get("/").status_code == 200
 
-    app = make_guarded(lambda app: app.before_request(lambda: exec("raise KeyboardInterrupt")))
+    app = make_guarded(lambda app: app.before_request(interrupt))
     with pytest.raises(KeyboardInterrupt):
         app.test_client().get("/")
 
@@ -222,6 +230,33 @@ def test_five_failures_in_a_row_and_it_is_skipped(make_guarded: MakeApp, caplog:
     assert len(calls) == FAILURES + 3
     assert report_of(app).state == "active"
     assert [record.levelname for record in caplog.records if record.name == "myapp.plugins"] == ["ERROR"]
+
+
+def test_one_of_many_tries_again(make_guarded: MakeApp) -> None:
+    """At the end of the pause; the others do not wait for it."""
+    clock, entered, gate = Clock(), threading.Event(), threading.Event()
+    calls: list[int] = []
+
+    def work() -> None:
+        calls.append(1)
+        if len(calls) > FAILURES:
+            entered.set()
+            gate.wait(30)
+        raise Switch
+
+    app = make_guarded(lambda app: app.before_request(work))
+    get_guards(app).clock = clock
+    for _ in range(FAILURES):
+        app.test_client().get("/")
+    clock.now += PAUSE_SECONDS
+
+    first = threading.Thread(target=app.test_client().get, args=("/",))
+    first.start()
+    assert entered.wait(30)
+    assert app.test_client().get("/").status_code == 200
+    gate.set()
+    first.join(30)
+    assert len(calls) == FAILURES + 1
 
 
 def test_the_log_is_not_flooded_by_one_that_recovers(make_guarded: MakeApp, caplog: pytest.LogCaptureFixture) -> None:
