@@ -29,7 +29,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import jobs as job_cases
-from benchmarks import peers
+from benchmarks import peers, plugins
 from benchmarks.imports import make_imports
 from benchmarks.start import SIZES, SMOKE_SIZES, Start, iter_starts
 
@@ -174,6 +174,7 @@ def iter_cases(folder: Path) -> Iterator[Case]:
     yield Case("an error (abort 404)", flask, ours, "/error", None, status=404)
     yield Case("one row, beside SQLAlchemy's Session by hand", by_hand, ours, "/row", None)
     yield Case("no database, beside myapp without the data layer", without_data, ours, "/dict", 1.05)
+    yield Case(f"a request with {plugins.IDLE} idle plugins, beside none", *plugins.make_idle(folder), "/dict", 1.02)
 
 
 def time_import(folder: Path, rounds: Rounds) -> Result:
@@ -186,6 +187,28 @@ def time_import(folder: Path, rounds: Rounds) -> Result:
     ratio = statistics.median(pair[1] / pair[0] for pair in times)
     name = f"realmon import of {sides.rows:,} rows, beside executemany"
     return Result(name, statistics.median(peer), statistics.median(ours), min(peer), min(ours), ratio, 4.0)
+
+
+def time_guards(folder: Path, rounds: Rounds) -> Iterator[Result]:
+    """Compare calls of empty functions with the same through a guard, in a task that nobody has touched."""
+    app = plugins.make_idle(folder)[0]
+    with app.task(read_only=True):  # type: ignore[attr-defined]
+        for pair in plugins.iter_pairs(app):
+            times = plugins.time_pair(pair, rounds.number * 5)
+            peer, ours = ([nanoseconds / 1000 for nanoseconds in side] for side in times)
+            medians = statistics.median(peer), statistics.median(ours)
+            yield Result(pair.name, *medians, min(peer), min(ours), plugins.ratio_of(times), pair.goal)
+
+
+def time_builds(folder: Path, rounds: Rounds, count: int) -> Iterator[Result]:
+    """Compare building an app with many plugins with importing them, and with registering their blueprints as well."""
+    plugins.write_plugins(folder, count)
+    for registers, what in ((False, "importing them"), (True, "importing and registering them")):
+        times = plugins.time_build(folder, registers=registers, rounds=min(rounds.number, 9), count=count)
+        peer, ours = ([seconds * 1e6 for seconds in side] for side in times)
+        medians = statistics.median(peer), statistics.median(ours)
+        name = f"building an app with {count} plugins, beside {what}"
+        yield Result(name, *medians, min(peer), min(ours), plugins.ratio_of(times), 1.3)
 
 
 def time_start(start: Start, rounds: Rounds) -> Result:
@@ -255,10 +278,15 @@ def render(results: list[Result]) -> str:
     for result in results:
         goal = "" if result.goal is None else f"≤ {result.goal:.3g}"
         lines.append(
-            f"| {result.name} | {result.peer:,.1f} | {result.ours:,.1f} |"
-            f" {result.fastest_peer:,.1f} / {result.fastest_ours:,.1f} | {result.ratio:.2f} | {goal} |"
+            f"| {result.name} | {_digits(result.peer)} | {_digits(result.ours)} |"
+            f" {_digits(result.fastest_peer)} / {_digits(result.fastest_ours)} | {result.ratio:.2f} | {goal} |"
         )
     return "\n".join(lines)
+
+
+def _digits(microseconds: float) -> str:
+    """Return a time with as many digits as it takes to tell it from another."""
+    return f"{microseconds:,.1f}" if microseconds >= 1 else f"{microseconds:.3f}"
 
 
 def main() -> None:
@@ -276,6 +304,10 @@ def main() -> None:
         results += [measure(case, rounds) for case in iter_cases(Path(name)) if arguments.only in case.name]
         if arguments.only in "realmon import":
             results.append(time_import(Path(name), rounds))
+        if arguments.only in "a guarded":
+            results += time_guards(Path(name), rounds)
+        if arguments.only in "building an app with plugins":
+            results += time_builds(Path(name), rounds, 3 if arguments.smoke else plugins.PLUGINS)
         for sides in job_cases.iter_jobs(Path(name), job_cases.SMOKE if arguments.smoke else job_cases.FULL):
             if arguments.only in sides.name:
                 results.append(time_sides(sides, rounds))

@@ -60,6 +60,8 @@ KEY_MEANINGS: Mapping[str, str] = {
     "critical": "True for a plugin without which nothing may be served, such as one that guards the others.",
     "enabled": "False for a plugin that is off until the operator wants it: `flask plugins enable`, `MYAPP_PLUGINS`.",
     "config": "Its settings, see below.",
+    "csp": "What its own pages may load from elsewhere, by directive of the content security policy:"
+    ' `{"script-src": ["https://cdn.example.com"]}`.',
 }
 #: What a rule of the manifest's `config` may say about one setting.
 MEMBER_MEANINGS: Mapping[str, str] = {

@@ -15,6 +15,7 @@ from myapp import PluginContext, hookimpl
 
 from .api.v1 import api_v1
 from .commands import check, import_readings, write_sample
+from .health import look
 from .views import blueprint
 
 if t.TYPE_CHECKING:
@@ -53,6 +54,12 @@ def myapp_slot(name: str, context: Mapping[str, t.Any]) -> Markup | None:
         return None
     current = Markup(' aria-current="page"') if context["request"].endpoint == "realmon.index" else ""
     return Markup('<a href="{}"{}>Energy</a>').format(url_for("realmon.index"), current)
+
+
+@hookimpl
+def myapp_health() -> str | tuple[str, str]:
+    """Say how far the readings go, and whether the zones are known here."""
+    return look()
 
 
 @hookimpl

@@ -11,12 +11,15 @@ import sys
 import sysconfig
 import typing as t
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
+from flask import Response, stream_template_string
 from flask.cli import ScriptInfo
 
-from myapp import create_app
+from myapp import create_app, get_db
 from myapp.core.cli.doctor import doctor
 from myapp.core.cli.offline import plugins as plugins_group
 from myapp.core.plugins import get_report
@@ -25,6 +28,7 @@ from myapp.core.runtime import get_runtime
 from myapp.testing import write_zoo
 from myapp.testing.fingerprint import differences, fingerprint, process_fingerprint
 from myapp.testing.folders import write_files
+from tests.conftest import Item
 from tests.runners import runner
 from tests.servers.process import ROOT, command_of, serve
 
@@ -388,6 +392,118 @@ class Author(t.NamedTuple):
         answer = server.ask("GET", "/corner_shop/")
         assert answer.status == 200
         assert b"There is no entry yet." in answer.body
+
+
+BROKEN = """
+from flask import Blueprint
+
+from myapp import after_commit, get_db
+from tests.conftest import Item
+
+__plugin__ = {"name": "broken", "version": "1.0"}
+blueprint = Blueprint("broken", __name__)
+
+
+def fail(where):
+    get_db().add(Item(name=where))
+    get_db().flush()
+    after_commit(print, where)
+    raise RuntimeError(where)
+
+
+blueprint.before_app_request(lambda: fail("before_app_request"))
+blueprint.app_context_processor(lambda: fail("context processor"))
+
+
+def myapp_blueprints(app, plugin):
+    return blueprint
+
+
+def myapp_slot(name):
+    fail("slot")
+"""
+GATE = """
+from flask import Blueprint, abort
+
+__plugin__ = {"name": "gate", "version": "1.0", "critical": %r}
+blueprint = Blueprint("gate", __name__)
+
+
+@blueprint.before_app_request
+def check():
+    %s
+
+
+def myapp_blueprints(app, plugin):
+    return blueprint
+"""
+
+
+def test_5_a_plugin_that_raises_on_every_call(
+    make_db_app: Callable[..., CustomFlask],
+    plugin_folder: Callable[..., Path],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Every page is there, streamed ones too, for all who ask at once; what it wrote is undone; it is seen and named.
+
+    Another app of the process, without the plugin, is well.
+    """
+    folder = plugin_folder({"broken/__init__.py": BROKEN})
+    config = {"MYAPP_PLUGIN_DIRS": (str(folder),), "MYAPP_BLUEPRINT_PACKAGES": ("myapp.blueprints",)}
+    app, other = make_db_app("broken", **config), make_db_app(**config)
+
+    @app.post("/items/<name>")
+    def create(name: str) -> Response:
+        get_db().add(Item(name=name))
+        return Response(
+            stream_template_string("{% for _ in 'abc' %}{{ slot('nav') }}{{ name }}{% endfor %}", name=name)
+        )
+
+    def ask(number: int) -> list[tuple[int, str]]:
+        client = app.test_client()
+        answers = [client.get("/"), client.get("/status"), client.post(f"/items/{number}")]
+        return [(answer.status_code, answer.text) for answer in answers]
+
+    with ThreadPoolExecutor(4) as pool:
+        for number, (home, status, created) in enumerate(pool.map(ask, range(8))):
+            assert (home[0], status) == (200, (200, '{"status":"degraded"}'))
+            assert "Welcome to myapp" in home[1]
+            assert created == (200, f"{number}" * 3)
+    with app.task(read_only=True):
+        assert sorted(get_db().scalars(sa.select(Item.name))) == [str(number) for number in range(8)]
+
+    entries = [record.getMessage() for record in caplog.records if record.name == "myapp.plugins"]
+    assert len(entries) == 3, entries
+    for where, entry in zip(("before_request", "context processor", "slot"), entries, strict=True):
+        assert entry.startswith(f"The plugin broken: its {where}")
+        assert f"{folder}/broken/__init__.py:15: RuntimeError" in entry
+    assert [report.state for report in get_report(app)] == ["degraded"]
+    assert (other.test_client().get("/").status_code, other.test_client().get("/status").json) == (
+        200,
+        {"status": "ok"},
+    )
+
+
+def test_5_a_plugin_may_block_and_a_critical_one_does(
+    make_app: Callable[..., CustomFlask], plugin_folder: Callable[..., Path]
+) -> None:
+    """``abort(403)`` is an answer, however often; a critical plugin that raises leaves nothing open, however often."""
+    outcomes = {}
+    for critical, statement in ((False, "abort(403)"), (False, "1 / 0"), (True, "abort(403)"), (True, "1 / 0")):
+        folder = plugin_folder({"gate/__init__.py": GATE % (critical, statement)}, f"plugins{len(outcomes)}")
+        config = {"MYAPP_PLUGIN_DIRS": (str(folder),), "PROPAGATE_EXCEPTIONS": False}
+        client = make_app("gate", config=config, strict=False).test_client()
+        answers = [client.get(path) for path in ("/", "/status", "/static/myapp.css", "/nothing") * 3]
+        outcomes[critical, statement] = {(answer.status_code, "Retry-After" in answer.headers) for answer in answers}
+        for answer in answers:
+            answer.close()
+
+    assert outcomes == {
+        (False, "abort(403)"): {(403, False)},
+        (False, "1 / 0"): {(200, False), (404, False)},
+        (True, "abort(403)"): {(403, False)},
+        (True, "1 / 0"): {(503, True)},
+    }
 
 
 @pytest.mark.live

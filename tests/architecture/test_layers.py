@@ -14,8 +14,8 @@ if t.TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 #: The parts of the core, the lowest first.
 PARTS = (
-    *("errors", "config", "signals", "runtime", "redis", "tasks", "data", "web", "access", "work", "events", "guards"),
-    *("discovery", "plugins", "ops", "cli", "app"),
+    *("errors", "config", "signals", "runtime", "policy", "redis", "tasks", "data", "web", "access", "work", "events"),
+    *("guards", "discovery", "plugins", "ops", "cli", "app"),
 )
 CORE, BLUEPRINTS, PLUGINS = "myapp.core.", "myapp.blueprints.", "myapp_plugins."
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import typing as t
 
-from . import banner, explain, health
+from . import banner, explain, health, status
 from .doctor import Finding, iter_findings
 from .explain import PathReport, Unserved, explain_path
 from .health import check_health
+from .status import is_operator, read_status
 from .watch import watch_folders
 
 if t.TYPE_CHECKING:
@@ -20,7 +21,9 @@ __all__ = [
     "check_health",
     "explain_path",
     "init_app",
+    "is_operator",
     "iter_findings",
+    "read_status",
     "watch_folders",
 ]
 
@@ -28,5 +31,6 @@ __all__ = [
 def init_app(app: Flask) -> None:
     """Answer ``/livez`` and ``/readyz`` before Flask does, explain a 404, and print the banner under ``flask run``."""
     explain.init_app(app)
+    status.init_app(app)
     health.wrap(app)
     banner.show(app)

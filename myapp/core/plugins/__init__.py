@@ -8,10 +8,16 @@ from importlib import import_module
 if t.TYPE_CHECKING:
     from .attempts import Attempts as Attempts
     from .attempts import attempting as attempting
+    from .breaker import get_guards as get_guards
     from .context import PluginContext as PluginContext
+    from .health import Outcome as Outcome
+    from .health import Probe as Probe
+    from .health import Status as Status
+    from .health import measure as measure
     from .hookspecs import hookimpl as hookimpl
     from .lifecycle import init_app as init_app
     from .lifecycle import start as start
+    from .live import get_probes as get_probes
     from .offline import iter_declared as iter_declared
     from .offline import read_manifests as read_manifests
     from .offline import scan_offline as scan_offline
@@ -32,18 +38,24 @@ __all__ = [
     "STATES",
     "Attempts",
     "Kept",
+    "Outcome",
     "PluginContext",
     "PluginReport",
+    "Probe",
     "StateFile",
+    "Status",
     "attempting",
     "create_plugin",
     "decide",
+    "get_guards",
+    "get_probes",
     "get_report",
     "hookimpl",
     "init_app",
     "is_discovered",
     "iter_declared",
     "iter_unknown_names",
+    "measure",
     "read_manifests",
     "read_state",
     "scan_offline",
@@ -58,16 +70,22 @@ _MODULES = {
     "STATES": "report",
     "attempting": "attempts",
     "Kept": "state",
+    "Outcome": "health",
     "PluginContext": "context",
     "PluginReport": "report",
+    "Probe": "health",
     "StateFile": "state",
+    "Status": "health",
     "create_plugin": "scaffold",
     "decide": "state",
+    "get_guards": "breaker",
+    "get_probes": "live",
     "get_report": "report",
     "hookimpl": "hookspecs",
     "init_app": "lifecycle",
     "is_discovered": "report",
     "iter_unknown_names": "policy",
+    "measure": "health",
     "read_manifests": "offline",
     "read_state": "state",
     "iter_declared": "offline",

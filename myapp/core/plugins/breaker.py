@@ -34,13 +34,16 @@ FAILURES = 5
 PAUSE_SECONDS = 60.0
 
 
+EXTENSION = "myapp.guards"
+
+
 @dataclass
 class Guards:
     """The guards of one app."""
 
     app: Flask
-    #: Plugins that are never skipped: what they guard must not be left open.
-    critical: frozenset[str] = frozenset()
+    #: Whether a plugin is never skipped, because what it guards must not be left open.
+    is_critical: Callable[[str], bool] = lambda _: False
     #: Seconds that only grow; a test puts its own here.
     clock: Callable[[], float] = time.monotonic
     guards: list[Guard] = field(default_factory=list)
@@ -52,6 +55,11 @@ class Guards:
     def count_failures(self, plugin: str) -> int:
         """Return how often functions of ``plugin`` have failed since the start."""
         return sum(guard.total for guard in self.guards if guard.plugin == plugin)
+
+
+def get_guards(app: Flask) -> Guards:
+    """Return the guards of ``app``, made at first use."""
+    return t.cast("Guards", app.extensions.setdefault(EXTENSION, Guards(app)))
 
 
 class Guard:
@@ -87,7 +95,7 @@ class Guard:
     @property
     def is_critical(self) -> bool:
         """Whether it is never skipped, and its failure is an answer."""
-        return self.plugin in self.guards.critical
+        return self.guards.is_critical(self.plugin)
 
     @property
     def name(self) -> str:
@@ -98,6 +106,16 @@ class Guard:
         return name if code is None else f"{name} ({code.co_filename}:{code.co_firstlineno})"
 
     # What each kind says for itself.
+
+    @property
+    def consequence(self) -> str:
+        """What a failure means for everybody else, for the log."""
+        if self.is_critical:
+            return "the plugin is critical: the request is answered with 503"
+        return (
+            f"the request goes on without it; after {FAILURES} failures in a row it is skipped for"
+            f" {PAUSE_SECONDS:.0f} s"
+        )
 
     def call(self, *args: t.Any) -> t.Any:
         """Call the function."""
@@ -206,13 +224,7 @@ class Guard:
             )
 
     def _tell(self, error: BaseException) -> None:
-        consequence = (
-            "the plugin is critical: the request is answered with 503"
-            if self.is_critical
-            else f"the request goes on without it; after {FAILURES} failures in a row it is skipped for"
-            f" {PAUSE_SECONDS:.0f} s"
-        )
-        logger.error("The plugin %s: %s (%s).", self.plugin, self.summary, consequence, exc_info=error)
+        logger.error("The plugin %s: %s (%s).", self.plugin, self.summary, self.consequence, exc_info=error)
         if not plugin_degraded.receivers:
             return
         try:

@@ -17,10 +17,11 @@ from ..discovery import Clash, Owner, get_ownership
 from ..errors import PluginError
 from .context import PluginContext
 from .failures import attributed, configure_models
+from .files import register_own_files
+from .guarding import guarding
 from .hooks import find_unknown_hook
 from .imports import file_of, import_plugin, root_of, why_skipped
 from .manifest import VARIABLE
-from .ownership import guarding
 from .settings import read_settings
 
 if t.TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Builder:
                 with (
                     attributed(plugin, "hook-failed", file_of(target), self.app),
                     ownership.step(self.app, Owner("plugin", plugin.name)),
-                    guarding(self.app, self.state.guards, plugin.name),
+                    guarding(self.app, plugin.name),
                 ):
                     step(self.app, self.state, plugin, target)
                 self.attempts.steps[plugin.name].append(name)
@@ -149,6 +150,7 @@ def _register_blueprints(app: Flask, state: PluginState, plugin: PluginContext, 
             own = dict(blueprint.cli.commands) if bare or blueprint.cli_group is None else added
             _mount_commands(app, plugin, own)
             commands = dict(app.cli.commands)
+    register_own_files(app, plugin, file_of(target))
 
 
 def _register_commands(app: Flask, state: PluginState, plugin: PluginContext, target: t.Any) -> None:

@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BuildError
 
 from ..tasks import current
-from .breaker import Guard, Guards
+from .breaker import Guard, Guards, logger
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -124,7 +124,11 @@ class AfterRequest(ListedGuard):
 
     def refuse(self, error: Exception, *args: t.Any) -> t.Any:
         """Answer in place of the response: what is raised here, Flask makes a 500 of."""
-        args[0].close()
+        try:
+            # A stream would keep its context pushed on this thread.
+            args[0].close()
+        except Exception:  # noqa: BLE001 - said, and what matters is the answer that takes its place.
+            logger.exception("An answer that was thrown away could not be closed.")
         return self.guards.app.make_response(t.cast("t.Any", error))
 
     def check(self, result: t.Any, *args: t.Any) -> t.Any:

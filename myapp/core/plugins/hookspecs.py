@@ -71,6 +71,14 @@ def myapp_slot(app: Flask, plugin: PluginContext, name: str, context: Mapping[st
 
 
 @hookspec
+def myapp_health(app: Flask, plugin: PluginContext) -> str | tuple[str, str] | None:
+    """Say for ``/status`` how the plugin is: None or text when it is well, else ``("degraded" or "down", text)``.
+
+    It has a second, a task that only reads, and a thread of its own.
+    """
+
+
+@hookspec
 def myapp_ready(app: Flask, plugin: PluginContext) -> None:
     """Start threads, warm up: called once, on the app that is going to serve.
 

@@ -10,20 +10,20 @@ from ..config import get_config
 from ..discovery import get_report as get_module_report
 from ..discovery import join
 from ..errors import ConfigurationError, PluginError
-from .breaker import Guards
 from .build import Builder
 from .conflicts import iter_conflicts
 from .failures import attributed
+from .files import init_files
 from .finder import install_finder
+from .guarding import guarding
 from .hooks import HookManager, find_hooks
 from .imports import file_of
+from .live import attach
 from .manifest import problem
-from .ownership import guarding
 from .plan import Plan, is_needed, is_wanted, make_plan, report_unserved
 from .policy import iter_unknown_names, make_policy, operators_policy, refuse_contradictions
 from .report import EXTENSION, PluginReport, PluginState, get_state
 from .scan import from_argument, scan
-from .slots import attach_slots
 from .state import read_state, remember_critical
 
 if t.TYPE_CHECKING:
@@ -58,7 +58,8 @@ def init_app(app: Flask, attempts: Attempts, wanted: tuple[t.Any, ...] | None = 
     finder = install_finder()
     for folder in loaded.plugin_dirs:
         finder.add_folder(folder)
-    state = app.extensions[EXTENSION] = PluginState(HookManager(), Guards(app))
+    state = app.extensions[EXTENSION] = PluginState(HookManager())
+    init_files(app)
     candidates = scan(loaded.plugin_dirs)
     state.is_discovered = wanted is None
     if wanted is not None:
@@ -81,9 +82,8 @@ def init_app(app: Flask, attempts: Attempts, wanted: tuple[t.Any, ...] | None = 
         if not no:
             break
         policy = replace(policy, skipped={**policy.skipped, **no})
-    state.guards.critical = attempts.critical
     builder.register(plan.order)
-    attach_slots(app, state)
+    attach(app, state, plan.order)
     _seal(state, plan, attempts, prefixes)
 
 
@@ -103,7 +103,7 @@ def start(app: Flask) -> None:
         try:
             with (
                 attributed(plugin, "ready-failed", file_of(target)),
-                guarding(app, state.guards, plugin.name),
+                guarding(app, plugin.name),
             ):
                 state.hooks.call("myapp_ready", target, app=app, plugin=plugin)
             changed = replace(report, steps=(*report.steps, "ready"))

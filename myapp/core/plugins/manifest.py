@@ -10,6 +10,7 @@ from importlib.util import MAGIC_NUMBER, cache_from_source
 
 from ..config import did_you_mean
 from ..discovery import Problem, describe
+from ..policy import iter_policy_problems
 from .report import HINTS
 from .settings import check_rules
 
@@ -42,6 +43,7 @@ KEYS: Mapping[str, type | tuple[type, ...]] = {
     "critical": bool,
     "enabled": bool,
     "config": dict,
+    "csp": dict,
 }
 
 
@@ -183,6 +185,8 @@ def _check_entry(key: t.Any, value: t.Any) -> Iterator[str]:
 def _check_value(key: str, value: t.Any) -> Iterator[str]:
     if key == "config":
         yield from (f"has {name!r}: {sentence}" for name, sentence in check_rules(value))
+    elif key == "csp":
+        yield from (f"has a mistake: {sentence}" for sentence in iter_policy_problems(value))
     elif key in ("after", "before") and not all(isinstance(name, str) for name in value):
         yield "is to be a list of names."
     elif key == "requires":

@@ -15,6 +15,7 @@ if t.TYPE_CHECKING:
 
     from .breaker import Guards
     from .context import PluginContext
+    from .files import Files
     from .hooks import HookManager
 
 EXTENSION = "myapp.plugins"
@@ -65,6 +66,7 @@ STATES: Mapping[str, State] = MappingProxyType(
         "mapper-failed": "broken-register",
         "ready-failed": "degraded",
         "runtime-failed": "degraded",
+        "template-outside": "degraded",
     }
 )
 
@@ -97,6 +99,7 @@ HINTS: Mapping[str, str] = MappingProxyType(
         "enabled-failed": "Correct what the message names and restart.",
         "mapper-failed": "Correct the model that the message names and restart.",
         "ready-failed": "Correct what the message names and restart.",
+        "template-outside": "Move the files into the folder of the plugin's name, and name them so: shop/page.html.",
         "runtime-failed": "Look into the log; correct what the message names, and restart.",
     }
 )
@@ -140,7 +143,6 @@ class PluginState:
     """What the plugin part keeps on an app."""
 
     hooks: HookManager
-    guards: Guards
     #: Whether the plugins were looked for, and not passed to ``create_app``.
     is_discovered: bool = True
     #: What was registered, in the order of the plan, which is the order of hook calls.
@@ -155,16 +157,24 @@ def get_state(app: Flask) -> PluginState:
 
 def get_report(app: Flask) -> tuple[PluginReport, ...]:
     """Return what became of each plugin: the active ones in the order of hook calls, then the others by name."""
-    state = get_state(app)
-    return tuple(_as_it_is_now(report, state.guards) for report in state.reports)
+    return tuple(_as_it_is_now(app, report) for report in get_state(app).reports)
 
 
-def _as_it_is_now(report: PluginReport, guards: Guards) -> PluginReport:
-    failing = guards.find_failing(report.name) if report.state == "active" else None
-    if failing is None:
+def _as_it_is_now(app: Flask, report: PluginReport) -> PluginReport:
+    """Return ``report`` with what has gone wrong since it was made."""
+    # Not imported from there: reports are made where an app cannot be built, too.
+    guards: Guards | None = app.extensions.get("myapp.guards")
+    files: Files | None = app.extensions.get("myapp.plugin_files")
+    failing = guards.find_failing(report.name) if guards is not None else None
+    if report.state != "active":
         return report
-    problem = Problem("runtime-failed", failing.summary, HINTS["runtime-failed"])
-    return replace(report, state="degraded", problem=problem)
+    if failing is not None:
+        code, summary = "runtime-failed", failing.summary
+    elif files is not None and report.name in files.outside:
+        code, summary = "template-outside", files.outside[report.name]
+    else:
+        return report
+    return replace(report, state="degraded", problem=Problem(code, summary, HINTS[code]))
 
 
 def is_discovered(app: Flask) -> bool:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from jinja2 import pass_context
 from markupsafe import Markup, escape
 
-from .breaker import Guard
+from .breaker import Guard, get_guards
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -78,13 +78,14 @@ class SlotGuard(Guard):
 
 def attach_slots(app: Flask, state: PluginState) -> None:
     """Give templates ``slot(name)``: what the plugins put there, in the order of ``flask plugins list``."""
+    guards = get_guards(app)
     slots: list[SlotGuard] = []
     for plugin, target in state.active:
         caller = state.hooks.find_caller("myapp_slot", target)
         if caller is not None:
             call = functools.partial(_call, caller, {"app": app, "plugin": plugin})
-            slots.append(SlotGuard(state.guards, plugin.name, t.cast("t.Any", caller).__wrapped__, call))
-    state.guards.guards.extend(slots)
+            slots.append(SlotGuard(guards, plugin.name, t.cast("t.Any", caller).__wrapped__, call))
+    guards.guards.extend(slots)
     app.jinja_env.globals["slot"] = _make_slot(slots) if slots else _empty
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import hooks, problems, routing, session
+from . import headers, hooks, problems, routing, session
 from .inputs import read_json, read_limit, validate
 from .json import StrictJSONProvider, ToJSONProvider
 from .problems import members_of
@@ -38,3 +38,4 @@ def init_app(app: Flask) -> None:
     hooks.init_app(app)
     routing.init_app(app)
     problems.init_app(app)
+    headers.init_app(app)

@@ -6,7 +6,7 @@ import typing as t
 from inspect import CO_COROUTINE
 from types import FunctionType
 
-from flask import appcontext_tearing_down, request_tearing_down
+from flask import appcontext_tearing_down, request, request_tearing_down
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,9 +20,16 @@ def init_app(app: Flask) -> None:
     do_teardown_appcontext, ensure_sync = app.do_teardown_appcontext, app.ensure_sync
 
     def preprocess_if_any(*args: t.Any) -> t.Any:
-        if not app.before_request_funcs and not app.url_value_preprocessors:
+        functions, preprocessors = app.before_request_funcs, app.url_value_preprocessors
+        if not functions and not preprocessors:
             return None
-        return preprocess_request(*args)
+        # Those of blueprints that this request does not concern cost nothing either.
+        if None in functions or None in preprocessors:
+            return preprocess_request(*args)
+        for name in request.blueprints:
+            if name in functions or name in preprocessors:
+                return preprocess_request(*args)
+        return None
 
     def tear_down_if_any(*args: t.Any, **kwargs: t.Any) -> None:
         if app.teardown_request_funcs or request_tearing_down.receivers:

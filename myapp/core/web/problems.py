@@ -6,7 +6,7 @@ import html
 import logging
 import re
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flask import current_app, render_template, request
 from jinja2 import TemplateError
@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 from ..data import find_outage
 from ..errors import ApiException, PluginUnavailableError, SchemaError, ValidationError
 from ..tasks import find_task
+from .headers import protect
 from .results import add_headers
 
 if t.TYPE_CHECKING:
@@ -23,6 +24,8 @@ if t.TYPE_CHECKING:
 
     from flask import Flask, Response
     from werkzeug.wrappers import Response as BaseResponse
+
+    from ..policy import ContentPolicy
 
 logger = logging.getLogger("myapp.web")
 
@@ -37,6 +40,8 @@ class WebState:
 
     #: The members that a 404 of debug mode has on top, for a path that no rule matches.
     explain_miss: Callable[[str], dict[str, t.Any]] | None = None
+    #: The policies of those who add to the default, by the first word of their endpoints.
+    policies: dict[str, ContentPolicy] = field(default_factory=dict)
 
 
 def init_app(app: Flask) -> None:
@@ -52,7 +57,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(SchemaError, _old_schema)
     app.extensions["myapp.answer"] = answer
     app.extensions["myapp.web"] = WebState()
-    app.extensions["myapp.tasks"].last_resort = lambda: _respond(InternalServerError())
+    app.extensions["myapp.tasks"].last_resort = lambda: protect(app, _respond(InternalServerError()))
 
 
 def answer(error: HTTPException) -> Response | BaseResponse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 import types
 import typing as t
 
@@ -14,8 +15,8 @@ from werkzeug.routing import BuildError
 
 from myapp import after_commit, after_rollback, get_db
 from myapp.core.errors import PluginUnavailableError
-from myapp.core.plugins import get_report
-from myapp.core.plugins.breaker import FAILURES, PAUSE_SECONDS, Guards
+from myapp.core.plugins import get_guards, get_report
+from myapp.core.plugins.breaker import FAILURES, PAUSE_SECONDS
 from myapp.core.signals import plugin_degraded
 from tests.conftest import Item
 
@@ -63,10 +64,6 @@ def make_guarded(make_app: MakeApp) -> Callable[..., CustomFlask]:
         return app
 
     return make
-
-
-def guards_of(app: CustomFlask) -> Guards:
-    return t.cast("Guards", app.extensions["myapp.plugins"].guards)
 
 
 def report_of(app: CustomFlask) -> PluginReport:
@@ -120,7 +117,7 @@ def test_the_page_is_there(kind: str, make_guarded: MakeApp, caplog: pytest.LogC
     assert report_of(app).state == "degraded"
     assert report_of(app).problem is not None
     assert report_of(app).problem.code == "runtime-failed"
-    assert guards_of(app).count_failures("shop") >= 3
+    assert get_guards(app).count_failures("shop") >= 3
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -186,10 +183,17 @@ def test_abort_is_an_answer(make_guarded: MakeApp, caplog: pytest.LogCaptureFixt
 
 def test_exits_are_failures_and_interrupts_are_not(make_guarded: MakeApp) -> None:
     """``sys.exit()`` in a request does not end the server; Ctrl-C does."""
-    app = make_guarded(lambda app: app.before_request(lambda: exec("raise SystemExit(3)")))
+
+    def end() -> None:
+        raise SystemExit(3)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    app = make_guarded(lambda app: app.before_request(end))
     assert app.test_client().get("/").status_code == 200
 
-    app = make_guarded(lambda app: app.before_request(lambda: exec("raise KeyboardInterrupt")))
+    app = make_guarded(lambda app: app.before_request(interrupt))
     with pytest.raises(KeyboardInterrupt):
         app.test_client().get("/")
 
@@ -206,7 +210,7 @@ def test_five_failures_in_a_row_and_it_is_skipped(make_guarded: MakeApp, caplog:
             raise Switch
 
     app = make_guarded(lambda app: app.before_request(work))
-    guards_of(app).clock = clock
+    get_guards(app).clock = clock
     client = app.test_client()
 
     for _ in range(FAILURES + 3):
@@ -228,11 +232,38 @@ def test_five_failures_in_a_row_and_it_is_skipped(make_guarded: MakeApp, caplog:
     assert [record.levelname for record in caplog.records if record.name == "myapp.plugins"] == ["ERROR"]
 
 
+def test_one_of_many_tries_again(make_guarded: MakeApp) -> None:
+    """At the end of the pause; the others do not wait for it."""
+    clock, entered, gate = Clock(), threading.Event(), threading.Event()
+    calls: list[int] = []
+
+    def work() -> None:
+        calls.append(1)
+        if len(calls) > FAILURES:
+            entered.set()
+            gate.wait(30)
+        raise Switch
+
+    app = make_guarded(lambda app: app.before_request(work))
+    get_guards(app).clock = clock
+    for _ in range(FAILURES):
+        app.test_client().get("/")
+    clock.now += PAUSE_SECONDS
+
+    first = threading.Thread(target=app.test_client().get, args=("/",))
+    first.start()
+    assert entered.wait(30)
+    assert app.test_client().get("/").status_code == 200
+    gate.set()
+    first.join(30)
+    assert len(calls) == FAILURES + 1
+
+
 def test_the_log_is_not_flooded_by_one_that_recovers(make_guarded: MakeApp, caplog: pytest.LogCaptureFixture) -> None:
     """Failing every second time is one entry a minute; a new failure after a minute is a new entry."""
     clock = Clock()
     app = make_guarded(lambda app: app.before_request(lambda: boom() if request.args else None))
-    guards_of(app).clock = clock
+    get_guards(app).clock = clock
     client = app.test_client()
 
     for _ in range(4):
@@ -241,7 +272,7 @@ def test_the_log_is_not_flooded_by_one_that_recovers(make_guarded: MakeApp, capl
     clock.now += PAUSE_SECONDS
     client.get("/?a=1")
     assert len(caplog.records) == 2
-    assert guards_of(app).count_failures("shop") == 5
+    assert get_guards(app).count_failures("shop") == 5
 
 
 def test_the_signal_tells_once(make_guarded: MakeApp, caplog: pytest.LogCaptureFixture) -> None:
@@ -407,7 +438,7 @@ def test_what_ready_registers_is_guarded(make_app: MakeApp) -> None:
     app = make_app(module, config={"PROPAGATE_EXCEPTIONS": False}, strict=False)
 
     assert app.test_client().get("/").status_code == 200
-    assert guards_of(app).count_failures("shop") == 1
+    assert get_guards(app).count_failures("shop") == 1
 
 
 def test_two_apps_do_not_share_their_guards(make_app: MakeApp) -> None:
@@ -428,7 +459,7 @@ def test_guards_work_outside_of_a_task(make_guarded: MakeApp) -> None:
         assert render_template_string("a{{ word }}") == "a"
     with app.test_request_context():
         assert render_template_string("a{{ word }}") == "a"
-    assert guards_of(app).count_failures("shop") == 2
+    assert get_guards(app).count_failures("shop") == 2
 
 
 # What a failed function did to the task.

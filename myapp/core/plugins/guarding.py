@@ -6,6 +6,8 @@ import operator
 import typing as t
 from contextlib import contextmanager
 
+from .breaker import get_guards
+from .files import own_files
 from .guards import (
     AfterRequest,
     BeforeRequest,
@@ -29,15 +31,21 @@ if t.TYPE_CHECKING:
 
 
 @contextmanager
-def guarding(app: Flask, guards: Guards, plugin: str) -> Iterator[None]:
+def guarding(app: Flask, plugin: str) -> Iterator[None]:
     """Put a guard around each function that the block registers for the whole app, also when it raises later.
+
+    The files of the blueprints that it registers are kept to the plugin's namespace.
 
     What a plugin registers on its own blueprint is called for that blueprint only, and is its own business.
     """
+    guards = get_guards(app)
     before = [tuple(functions) for _, functions in _iter_lists(app)]
     handlers = dict(_iter_handlers(app))
+    blueprints = len(app.blueprints)
     try:
         yield
+        if len(app.blueprints) > blueprints:
+            own_files(app, plugin, list(app.blueprints)[blueprints:])
     finally:
         for (kind, functions), known in zip(_iter_lists(app), before, strict=True):
             if len(functions) != len(known) or any(map(operator.is_not, functions, known)):
