@@ -71,7 +71,6 @@ def init_app(app: Flask, attempts: Attempts, wanted: tuple[t.Any, ...] | None = 
             refuse_contradictions(loaded, kept)
     names = {name.partition(".")[0] for report in get_module_report(app) for name in report.blueprints}
     policy = make_policy(loaded, kept, attempts.plugins, reserved=names, is_discovered=state.is_discovered)
-    state.guards.critical = frozenset(candidate.name for candidate in candidates if is_needed(candidate, policy))
     settings = {key: value for key, value in app.config.items() if str(key).startswith("MYAPP_PLUGIN_")}
     prefixes: dict[str, str] = app.config.get("MYAPP_BLUEPRINT_PREFIXES") or {}
     builder = Builder(app, state, attempts, settings, prefixes)
@@ -84,7 +83,8 @@ def init_app(app: Flask, attempts: Attempts, wanted: tuple[t.Any, ...] | None = 
         policy = replace(policy, skipped={**policy.skipped, **no})
     builder.register(plan.order)
     attach(app, state, plan.order)
-    _seal(state, plan, attempts, prefixes)
+    critical = frozenset(candidate.name for candidate in plan.order if is_needed(candidate, policy))
+    _seal(state, plan, attempts, prefixes, critical)
 
 
 def start(app: Flask) -> None:
@@ -164,7 +164,9 @@ def _raise_for_rejected(plan: Plan, attempts: Attempts, is_strict: bool) -> None
             )
 
 
-def _seal(state: PluginState, plan: Plan, attempts: Attempts, prefixes: Mapping[str, str]) -> None:
+def _seal(
+    state: PluginState, plan: Plan, attempts: Attempts, prefixes: Mapping[str, str], critical: frozenset[str]
+) -> None:
     candidates = {candidate.name: candidate for candidate in plan.order}
     reports = []
     for plugin, target in state.active:
@@ -177,7 +179,7 @@ def _seal(state: PluginState, plan: Plan, attempts: Attempts, prefixes: Mapping[
                 mount=plugin.mount,
                 file=file_of(target) or "",
                 reason=_reason(candidate, target),
-                is_critical=plugin.name in state.guards.critical,
+                is_critical=plugin.name in critical,
                 steps=tuple(attempts.steps[plugin.name]),
             )
         )
