@@ -60,8 +60,7 @@ class Attempts:
         self.modules: dict[str, BlueprintError] = {}
         #: Plugins that failed, by name.
         self.plugins: dict[str, Failure] = {}
-        #: Of the app that is being built: who may not fail, how far each plugin has come, and who is registered.
-        self.critical: frozenset[str] = frozenset()
+        #: Of the app that is being built: how far each plugin has come, and who is registered.
         self.steps: dict[str, list[str]] = {}
         self.active: tuple[str, ...] = ()
 
@@ -69,7 +68,7 @@ class Attempts:
         """Go on without the module or plugin that has failed; the app is to be built anew.
 
         :raises BlueprintError: in strict mode.
-        :raises PluginError: in strict mode, and for a plugin that nothing may be served without.
+        :raises PluginError: in strict mode, and for one that turned out to be critical when it was imported.
         """
         if isinstance(error, BlueprintError):
             if self._is_strict or error.module in self.modules:
@@ -77,8 +76,7 @@ class Attempts:
             self.modules[error.module] = BlueprintError(error.module, error.summary)
         else:
             name = error.plugin
-            if name in self.critical and not error.is_critical:
-                raise error.as_critical() from error
+            # Of a critical one the next attempt knows that it failed, and refuses to go on without it.
             if self._is_strict or error.is_critical or name in self.plugins:
                 raise error
             self.plugins[name] = Failure(error.code, error.summary, error.traceback, tuple(self.steps.get(name, ())))

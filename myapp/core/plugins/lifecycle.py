@@ -71,20 +71,20 @@ def init_app(app: Flask, attempts: Attempts, wanted: tuple[t.Any, ...] | None = 
             refuse_contradictions(loaded, kept)
     names = {name.partition(".")[0] for report in get_module_report(app) for name in report.blueprints}
     policy = make_policy(loaded, kept, attempts.plugins, reserved=names, is_discovered=state.is_discovered)
-    attempts.critical = frozenset(candidate.name for candidate in candidates if is_needed(candidate, policy))
     settings = {key: value for key, value in app.config.items() if str(key).startswith("MYAPP_PLUGIN_")}
     prefixes: dict[str, str] = app.config.get("MYAPP_BLUEPRINT_PREFIXES") or {}
     builder = Builder(app, state, attempts, settings, prefixes)
     while True:
         plan = make_plan(candidates, policy)
-        _raise_for_rejected(plan, loaded.is_strict)
+        _raise_for_rejected(plan, attempts, loaded.is_strict)
         no = builder.load(plan.order)
         if not no:
             break
         policy = replace(policy, skipped={**policy.skipped, **no})
     builder.register(plan.order)
     attach(app, state, plan.order)
-    _seal(state, plan, attempts, prefixes)
+    critical = frozenset(candidate.name for candidate in plan.order if is_needed(candidate, policy))
+    _seal(state, plan, attempts, prefixes, critical)
 
 
 def start(app: Flask) -> None:
@@ -145,15 +145,28 @@ def _remember(loaded: Loaded, candidates: Sequence[Candidate]) -> StateFile:
         return kept
 
 
-def _raise_for_rejected(plan: Plan, is_strict: bool) -> None:
+def _raise_for_rejected(plan: Plan, attempts: Attempts, is_strict: bool) -> None:
+    """Refuse to go on without a critical plugin, or, in strict mode, without any that is not off.
+
+    :raises PluginError: for the first of them.
+    """
     for report in plan.rejected:
         wrong = report.problem
         if wrong is not None and (is_strict or report.is_critical):
             hint = f" {wrong.hint.replace('NAME', report.name)}" if report.is_critical else ""
-            raise PluginError(report.name, wrong.code, wrong.summary + hint, is_critical=report.is_critical)
+            failure = attempts.plugins.get(report.name)
+            raise PluginError(
+                report.name,
+                wrong.code,
+                wrong.summary + hint,
+                is_critical=report.is_critical,
+                traceback=failure.traceback if failure else "",
+            )
 
 
-def _seal(state: PluginState, plan: Plan, attempts: Attempts, prefixes: Mapping[str, str]) -> None:
+def _seal(
+    state: PluginState, plan: Plan, attempts: Attempts, prefixes: Mapping[str, str], critical: frozenset[str]
+) -> None:
     candidates = {candidate.name: candidate for candidate in plan.order}
     reports = []
     for plugin, target in state.active:
@@ -166,7 +179,7 @@ def _seal(state: PluginState, plan: Plan, attempts: Attempts, prefixes: Mapping[
                 mount=plugin.mount,
                 file=file_of(target) or "",
                 reason=_reason(candidate, target),
-                is_critical=plugin.name in attempts.critical,
+                is_critical=plugin.name in critical,
                 steps=tuple(attempts.steps[plugin.name]),
             )
         )
