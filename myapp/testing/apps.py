@@ -16,8 +16,7 @@ from flask.testing import FlaskCliRunner
 from ..core import work
 from ..core.app import CustomFlask, create_app
 from ..core.errors import PluginError
-from ..core.plugins import get_report
-from ..core.plugins.report import get_state
+from ..core.plugins import get_guards, get_report
 from ..core.runtime import get_runtime
 
 if t.TYPE_CHECKING:
@@ -117,7 +116,7 @@ class AppFactory:
         app.test_cli_runner_class = CliRunner
         self._apps.append(app)
         if self.clock is not None:
-            get_state(app).guards.clock = self.clock
+            get_guards(app).clock = self.clock
             self.clock.followers.append(work.get_state(app).clock.advance)
         refuse_second_load(app)
         return app
