@@ -28,6 +28,7 @@ if t.TYPE_CHECKING:
     from .core.guards import email as email
     from .core.plugins import PluginContext as PluginContext
     from .core.plugins import hookimpl as hookimpl
+    from .core.signals import plugin_degraded as plugin_degraded
     from .core.signals import session_opened as session_opened
     from .core.tasks import after_commit as after_commit
     from .core.tasks import after_rollback as after_rollback
@@ -66,6 +67,7 @@ _PARTS = {
     "get_user": "access",
     "hookimpl": "plugins",
     "job": "work",
+    "plugin_degraded": "signals",
     "progress": "work",
     "public": "access",
     "scopes": "access",
@@ -97,6 +99,7 @@ __all__ = [
     "get_user",
     "hookimpl",
     "job",
+    "plugin_degraded",
     "progress",
     "public",
     "scopes",

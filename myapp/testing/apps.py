@@ -16,8 +16,7 @@ from flask.testing import FlaskCliRunner
 from ..core import work
 from ..core.app import CustomFlask, create_app
 from ..core.errors import PluginError
-from ..core.plugins import get_report
-from ..core.plugins.breaker import get_guards
+from ..core.plugins import get_guards, get_report
 from ..core.runtime import get_runtime
 
 if t.TYPE_CHECKING:

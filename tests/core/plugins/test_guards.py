@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import pickle
 import re
 import threading
 import types
@@ -13,15 +15,17 @@ import sqlalchemy as sa
 from flask import Blueprint, Response, abort, render_template_string, request, url_for
 from werkzeug.routing import BuildError
 
-from myapp import after_commit, after_rollback, get_db
+from myapp import after_commit, after_rollback, get_db, get_user, plugin_degraded
+from myapp.core.data import get_engine
 from myapp.core.errors import PluginUnavailableError
 from myapp.core.plugins import get_guards, get_report
 from myapp.core.plugins.breaker import FAILURES, PAUSE_SECONDS
-from myapp.core.signals import plugin_degraded
+from myapp.testing import bearer
 from tests.conftest import Item
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from myapp import CustomFlask
     from myapp.core.plugins import PluginReport
@@ -311,6 +315,26 @@ def test_a_critical_plugin_is_never_skipped(kind: str, make_guarded: MakeApp, ca
     assert report_of(app).is_critical
 
 
+def test_a_plugin_that_the_operator_requires_is_critical(
+    make_plugin_app: MakeApp, plugin_folder: Callable[..., Path]
+) -> None:
+    """Whatever its manifest says."""
+    source = """
+from flask import Blueprint
+
+blueprint = Blueprint("shop", __name__)
+blueprint.before_app_request(lambda: 1 / 0)
+
+
+def myapp_blueprints(app, plugin):
+    return blueprint
+"""
+    folder = plugin_folder({"shop/__init__.py": source})
+    app = make_plugin_app(folder, MYAPP_REQUIRED_PLUGINS=("shop",), PROPAGATE_EXCEPTIONS=False)
+
+    assert {app.test_client().get("/").status_code for _ in range(FAILURES + 1)} == {503}
+
+
 @pytest.mark.parametrize("kind", ["teardown_request", "teardown_appcontext"])
 def test_a_critical_teardown_comes_too_late(kind: str, make_guarded: MakeApp) -> None:
     """The answer has left: it is logged, and seen in the report."""
@@ -582,22 +606,17 @@ def test_a_returned_error_is_not_disturbed(make_db_app: MakeApp) -> None:
 
 def test_a_lookup_of_who_asks_is_made_again(make_writing: MakeApp) -> None:
     """The user that a failed function has loaded belongs to a session that is gone."""
-    from myapp import get_user, task
-    from myapp.testing import bearer
+    found: list[bool] = []
 
     def look() -> None:
         assert get_user() is not None
         raise Switch
 
-    def change() -> None:
-        user = get_user()
-        assert user is not None
-        assert user in get_db()
-
-    app = make_writing("before_request", look, change)
+    app = make_writing("before_request", look, lambda: found.append(get_user() in get_db()))
     headers = bearer(app, "ann@example.com")
+
     assert app.test_client().post("/", headers=headers).status_code == 200
-    assert task is not None
+    assert found == [True]
 
 
 def test_templates_of_streamed_bodies(make_writing: MakeApp) -> None:
@@ -624,26 +643,30 @@ def test_templates_of_streamed_bodies(make_writing: MakeApp) -> None:
 
 
 @pytest.mark.backend("sqlite")
-def test_a_get_with_guards_takes_no_write_lock(make_writing: MakeApp) -> None:
-    """Two functions that read, the second in a savepoint."""
-    locks: list[t.Any] = []
+def test_a_get_with_guards_takes_no_write_lock(make_db_app: MakeApp) -> None:
+    """Two functions that read, the second in a savepoint; another task writes meanwhile."""
+    names: list[str] = []
 
     def read() -> None:
         get_db().execute(sa.select(Item.id))
-        locks.append(get_db().write_lock)
+        with get_engine(app).connect() as other:
+            other.execute(sa.insert(Item).values(name=f"meanwhile {len(names)}"))
+            other.commit()
+        names.append("read")
 
-    app = make_writing("before_request", read)
-    app.add_url_rule("/read", "read", lambda: "")
+    def register(app: CustomFlask) -> None:
+        app.before_request(read)
+        app.before_request(lambda: read())
 
-    app.test_client().get("/read")
-    assert locks == [None]
+    app = make_db_app(make_plugin(register))
+    app.add_url_rule("/", "page", lambda: "page")
+
+    assert app.test_client().get("/").text == "page"
+    assert (report_of(app).state, len(names)) == ("active", 2)
 
 
 def test_unavailable_errors_travel() -> None:
     """The error of a critical plugin survives copies and other processes, as every ApiException does."""
-    import copy
-    import pickle
-
     error = PluginUnavailableError("shop")
     for other in (copy.copy(error), pickle.loads(pickle.dumps(error))):
         assert (other.plugin, other.status, type(other).code) == ("shop", 503, 503)
