@@ -51,6 +51,19 @@ def test_job_is_killed_at_its_timeout(work: Labour) -> None:
     assert (work.failure(id_).kind, "too long" in work.names()) == ("timeout", False)
 
 
+def test_job_is_killed_at_its_timeout_while_another_takes_long(work: Labour, tmp_path: Path) -> None:
+    """The supervisor does not sleep until the end of the hour that the other one is given."""
+    go = tmp_path / "go"
+    long = work.enqueue(labour.hold, str(go))
+    work.wait_for(long, "running")
+    # The supervisor looks at its slots when one of them ends.
+    work.wait_for(work.enqueue(labour.kill_worker))
+    short = work.enqueue(labour.take_too_long)
+    assert work.wait_for(short, seconds=10).state == "dead"
+    go.touch()
+    assert work.wait_for(long).state == "done"
+
+
 def test_progress_is_seen_while_the_transaction_is_open(work: Labour, tmp_path: Path) -> None:
     """By another process, at once, although the job holds SQLite's only write lock; nothing else of it is seen."""
     go = tmp_path / "go"
@@ -108,12 +121,14 @@ def test_worker_survives_an_outage_of_the_database(work: Labour, postgres: str) 
 
 
 def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
-    """Though nobody told them: one that is killed leaves no worker behind that would work beside the next fleet."""
-    with labour.labour(tmp_path) as work, work.fleet("-c", "1") as process:
-        pid = work.wait_for(work.enqueue(labour.say_pid)).value
+    """Though nobody told them, and whatever they run: none is left that would work beside the next fleet."""
+    with labour.labour(tmp_path) as work, work.fleet("-c", "2", "--grace", "0.5") as process:
+        idle = work.wait_for(work.enqueue(labour.say_pid)).value
+        deaf = work.wait_for(work.enqueue(labour.be_deaf), "running")
         process.kill()
         process.wait(timeout=15)
-        work.wait(lambda: not _is_alive(pid), 10)
+        for pid in (idle, pid_of(t.cast("str", deaf.owner))):
+            work.wait(lambda pid=pid: not _is_alive(pid), 10)
 
 
 def _is_alive(pid: int) -> bool:
