@@ -44,15 +44,8 @@ def test_job_that_kills_its_worker_is_dead_while_others_flow(work: Labour) -> No
     assert (row.state, row.attempts, work.failure(killer).kind) == ("dead", 3, "lost")
 
 
-def test_job_is_killed_at_its_timeout(work: Labour) -> None:
-    """What it wrote is gone with it."""
-    id_ = work.enqueue(labour.take_too_long)
-    assert work.wait_for(id_, seconds=10).state == "dead"
-    assert (work.failure(id_).kind, "too long" in work.names()) == ("timeout", False)
-
-
-def test_job_is_killed_at_its_timeout_while_another_takes_long(work: Labour, tmp_path: Path) -> None:
-    """The supervisor does not sleep until the end of the hour that the other one is given."""
+def test_job_is_killed_at_its_timeout(work: Labour, tmp_path: Path) -> None:
+    """What it wrote is gone with it. The supervisor does not sleep until the end of the hour that another one has."""
     go = tmp_path / "go"
     long = work.enqueue(labour.hold, str(go))
     work.wait_for(long, "running")
@@ -60,6 +53,7 @@ def test_job_is_killed_at_its_timeout_while_another_takes_long(work: Labour, tmp
     work.wait_for(work.enqueue(labour.kill_worker))
     short = work.enqueue(labour.take_too_long)
     assert work.wait_for(short, seconds=10).state == "dead"
+    assert (work.failure(short).kind, "too long" in work.names()) == ("timeout", False)
     go.touch()
     assert work.wait_for(long).state == "done"
 
