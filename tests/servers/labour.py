@@ -93,6 +93,12 @@ def report(path: str) -> str:
 
 
 @job
+def hold(path: str) -> None:
+    """Go on until the file is there, without a word to the database."""
+    _wait_for(Path(path).exists)
+
+
+@job
 def go_on() -> None:
     """Say again and again how far it is."""
     get_db().add(Item(name="goes on"))
@@ -149,13 +155,16 @@ class Labour:
     def wait_for(self, job_id: str, *states: str, seconds: float = PATIENCE_SECONDS) -> Job:
         """Wait until the job is in one of ``states``; over, if none is named."""
         return t.cast(
-            "Job",
-            _wait_for(lambda: (found := self.find(job_id)).state in (states or _OVER) and found, seconds),
+            "Job", self.wait(lambda: (found := self.find(job_id)).state in (states or _OVER) and found, seconds)
         )
 
     def wait(self, condition: Callable[[], t.Any], seconds: float = PATIENCE_SECONDS) -> t.Any:
         """Wait until ``condition`` gives something true, and return it."""
-        return _wait_for(condition, seconds)
+        try:
+            return _wait_for(condition, seconds)
+        except AssertionError as error:
+            error.add_note(self.log.read_text()[-4000:] if self.log.exists() else "No worker has said anything.")
+            raise
 
     def names(self) -> list[str]:
         """Return the names of the rows that jobs have left."""

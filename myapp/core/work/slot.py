@@ -73,10 +73,12 @@ class Board:
 class Slot:
     """The watch of the worker in this process; see :class:`myapp.core.work.worker.Watch`."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Board, grace_seconds: float) -> None:
         self.board = board
+        self.grace_seconds = grace_seconds
         self.parent = os.getppid()
         self.worker: Worker | None = None
+        self._orphaned_at: float | None = None
         self._cancelled: tuple[Attempt, float] | None = None
 
     def begin(self, claim: Claim, owner: str) -> None:
@@ -91,7 +93,7 @@ class Slot:
     def beat(self, attempt: Attempt | None) -> None:
         """Interrupt a job that was cancelled and goes on; end with the supervisor."""
         if os.getppid() != self.parent and self.worker is not None:
-            self.worker.stop()
+            self._end_alone(self.worker)
         if attempt is None or not attempt.taker.presence.is_cancel_asked(attempt.claim):
             self._cancelled = None
         elif self._cancelled is None or self._cancelled[0] is not attempt:
@@ -102,10 +104,19 @@ class Slot:
             self._cancelled = (attempt, float("inf"))
             signal.pthread_kill(threading.main_thread().ident or 0, INTERRUPT)
 
+    def _end_alone(self, worker: Worker) -> None:
+        """Do what the supervisor would do, which is gone: let the job finish within the grace, and no longer."""
+        worker.stop()
+        now = time.monotonic()
+        if self._orphaned_at is None:
+            self._orphaned_at = now
+        if now - self._orphaned_at > self.grace_seconds or 0.0 < self.board.deadline <= now:
+            os.killpg(0, signal.SIGKILL)
+
 
 def run_slot(app: Flask, fleet: Fleet, board: Board) -> None:
     """Work in this process until SIGTERM."""
-    slot = Slot(board)
+    slot = Slot(board, fleet.grace_seconds)
     worker = slot.worker = Worker(app, queues=fleet.queues, watch=slot)
     heed_signals(worker)
     worker.run()

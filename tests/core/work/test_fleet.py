@@ -44,11 +44,18 @@ def test_job_that_kills_its_worker_is_dead_while_others_flow(work: Labour) -> No
     assert (row.state, row.attempts, work.failure(killer).kind) == ("dead", 3, "lost")
 
 
-def test_job_is_killed_at_its_timeout(work: Labour) -> None:
-    """What it wrote is gone with it."""
-    id_ = work.enqueue(labour.take_too_long)
-    assert work.wait_for(id_, seconds=10).state == "dead"
-    assert (work.failure(id_).kind, "too long" in work.names()) == ("timeout", False)
+def test_job_is_killed_at_its_timeout(work: Labour, tmp_path: Path) -> None:
+    """What it wrote is gone with it. The supervisor does not sleep until the end of the hour that another one has."""
+    go = tmp_path / "go"
+    long = work.enqueue(labour.hold, str(go))
+    work.wait_for(long, "running")
+    # The supervisor looks at its slots when one of them ends.
+    work.wait_for(work.enqueue(labour.kill_worker))
+    short = work.enqueue(labour.take_too_long)
+    assert work.wait_for(short, seconds=10).state == "dead"
+    assert (work.failure(short).kind, "too long" in work.names()) == ("timeout", False)
+    go.touch()
+    assert work.wait_for(long).state == "done"
 
 
 def test_progress_is_seen_while_the_transaction_is_open(work: Labour, tmp_path: Path) -> None:
@@ -108,12 +115,14 @@ def test_worker_survives_an_outage_of_the_database(work: Labour, postgres: str) 
 
 
 def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
-    """Though nobody told them: one that is killed leaves no worker behind that would work beside the next fleet."""
-    with labour.labour(tmp_path) as work, work.fleet("-c", "1") as process:
-        pid = work.wait_for(work.enqueue(labour.say_pid)).value
+    """Though nobody told them, and whatever they run: none is left that would work beside the next fleet."""
+    with labour.labour(tmp_path) as work, work.fleet("-c", "2", "--grace", "0.5") as process:
+        idle = work.wait_for(work.enqueue(labour.say_pid)).value
+        deaf = work.wait_for(work.enqueue(labour.be_deaf), "running")
         process.kill()
         process.wait(timeout=15)
-        work.wait(lambda: not _is_alive(pid), 10)
+        for pid in (idle, pid_of(t.cast("str", deaf.owner))):
+            work.wait(lambda pid=pid: not _is_alive(pid), 10)
 
 
 def _is_alive(pid: int) -> bool:
