@@ -88,9 +88,9 @@ def iter_jobs(folder: Path, sizes: Sizes = FULL) -> Iterator[Sides]:
         f"{name} by the driver", None, lambda: insert(app, sizes.enqueued, raw=True), lambda: enqueue(app, sizes)
     )
     yield Sides(name, 3.0, lambda: insert(app, sizes.enqueued), lambda: enqueue(app, sizes))
-    yield Sides(
-        "drain on SQLite, acknowledged, beside Huey", 1 / 3, make_huey(folder, sizes.drained), lambda: drain(app, sizes)
-    )
+    for kind, goal, options in (("", 1 / 3, {}), (" without its syncs", None, {"fsync": False})):
+        huey = make_huey(folder / f"huey{len(options)}.sqlite3", sizes.drained, options)
+        yield Sides(f"drain on SQLite, acknowledged, beside Huey{kind}", goal, huey, lambda: drain(app, sizes))
     if shutil.which("redis-server") is None:
         print("There is no Redis: apt-get install redis-server", file=sys.stderr)
         return
@@ -189,13 +189,15 @@ def drain(app: CustomFlask, sizes: Sizes) -> float:
         thread.join()
 
 
-def make_huey(folder: Path, count: int) -> Callable[[], float]:
-    """Return what does the same with one thread of Huey's consumer: it takes a job away before it runs it."""
+def make_huey(path: Path, count: int, options: dict[str, t.Any]) -> Callable[[], float]:
+    """Return what does the same with one thread of Huey's consumer: it takes a job away before it runs it.
+
+    :param options: of its storage, which by itself is in WAL mode and syncs at every commit.
+    """
     from huey import SqliteHuey
 
     logging.getLogger("huey").setLevel(logging.ERROR)
-    # As durable as ours: WAL, without a sync for each commit.
-    huey = SqliteHuey("benchmark", filename=str(folder / "huey.sqlite3"), fsync=False)
+    huey = SqliteHuey("benchmark", filename=str(path), **options)
 
     @huey.task()
     def counted() -> None:

@@ -138,10 +138,10 @@ def test_redis_that_hangs_or_is_away_does_not_keep_a_request(
     others = [post(app) for _ in range(5)]
     redis_server.wake()
     assert first[1] < 3
-    assert max(seconds for _, seconds in others) < 0.1
+    assert max(seconds for _, seconds in others) < 0.4
     redis_server.stop()
     others += [post(app) for _ in range(2)]
-    assert max(seconds for _, seconds in others) < 0.1
+    assert max(seconds for _, seconds in others) < 0.4
     with closing(Sender(app)) as sender:
         assert sender.send_lost() == 0
     redis_server.start()
