@@ -116,7 +116,7 @@ class Horse:
             os._exit(status)
 
     def _work(self, orders: int, reports: int) -> None:
-        slot = Slot(self.board)
+        slot = Slot(self.board, self.fleet.grace_seconds)
         worker = slot.worker = Worker(self.app, queues=self.fleet.queues, watch=slot)
         heed_signals(worker)
         for _ in worker.run_when_told(_iter_orders(orders, worker)):
