@@ -289,8 +289,8 @@ MUTANTS = [
     Mutant(
         "a request inside of a request inherits the user",
         CORE + "access/principal.py",
-        '        if one.kind == "request":\n            return one\n',
-        '        if one.kind == "request" and (one.parent is None):\n            return one\n',
+        '        if one.kind in ("request", "job"):\n            return one\n',
+        '        if one.kind in ("request", "job") and one.parent is None:\n            return one\n',
         "tests/core/access/test_principal.py",
     ),
     Mutant(
@@ -324,8 +324,8 @@ MUTANTS = [
     Mutant(
         "a 404 explains itself in production",
         CORE + "web/problems.py",
-        "current_app.debug and status == 404",
-        "status == 404",
+        'current_app.debug and problem["status"] == 404',
+        'problem["status"] == 404',
         "tests/core/ops/test_explain.py",
     ),
     Mutant(
