@@ -96,9 +96,9 @@ def iter_jobs(folder: Path, sizes: Sizes = FULL) -> Iterator[Sides]:
         return
     with run_redis(folder) as url:
         carried = make_app(folder / "carried", MYAPP_JOBS_URL=url)
-        for name, simple in (("RQ's Worker", False), ("RQ's SimpleWorker", True)):
+        for name, goal, simple in (("RQ's Worker", 1.3, False), ("RQ's SimpleWorker", None, True)):
             peer, ours = make_rq(url, sizes.carried, simple=simple), make_fleet(carried, sizes.carried)
-            yield Sides(f"RQ mode, beside {name}", 1.3, peer, ours)
+            yield Sides(f"RQ mode, beside {name}", goal, peer, ours)
 
 
 def make_app(folder: Path, **config: t.Any) -> CustomFlask:
