@@ -106,7 +106,7 @@ def find_closest(app: Flask, path: str) -> list[str]:
     segments = path.split("/")
     looks: dict[str, str] = {}
     for rule in app.url_map.iter_rules():
-        looks.setdefault(_fill(rule, segments), rule.rule)
+        looks.setdefault(_fill(app, rule, segments), rule.rule)
     return [looks[look] for look in difflib.get_close_matches(path, list(looks), CLOSEST, CUTOFF)]
 
 
@@ -129,13 +129,24 @@ def place_of(view: t.Any) -> str:
         return ""
 
 
-def _fill(rule: Rule, segments: list[str]) -> str:
-    """Return a rule with the path's own segments in place of its variables: those are never misspelt."""
+def _fill(app: Flask, rule: Rule, segments: list[str]) -> str:
+    """Return a rule with the path's own segments in place of its variables, where they can be that."""
     parts = rule.rule.split("/")
     return "/".join(
-        segments[number] if number < len(segments) and VARIABLE.search(part) else part
+        segments[number] if number < len(segments) and _takes(app, part, segments[number]) else part
         for number, part in enumerate(parts)
     )
+
+
+def _takes(app: Flask, part: str, segment: str) -> bool:
+    """Whether the variables of a part of a rule can have the value ``segment``; a number cannot be a word."""
+    variables = VARIABLE.findall(part)
+    if not variables:
+        return False
+    kinds = (re.match(r"<(?:(\w+)(?:\(.*\))?:)?", variable) for variable in variables)
+    names = [kind[1] or "default" for kind in kinds if kind is not None]
+    # One that stands beside other text, or another variable, is not looked at more closely.
+    return len(names) != 1 or re.fullmatch(app.url_map.converters[names[0]].regex, segment) is not None
 
 
 def _iter_unserved_modules(app: Flask, path: str) -> Iterator[Unserved]:

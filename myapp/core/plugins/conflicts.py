@@ -43,6 +43,9 @@ def _iter_templates(app: Flask) -> Iterator[Clash]:
     for path, blueprint in app.blueprints.items():
         owner = get_ownership(app).blueprints.get(path, APPLICATION)
         for name in _templates_of(blueprint.jinja_loader):
+            if owner.kind == "plugin" and name.partition("/")[0] != owner.name:
+                # Outside of its namespace: it is not found by name, which is a problem of its own.
+                continue
             if own is None:
                 own = set(_templates_of(app.jinja_loader))
             winner = first.setdefault(name, owner)

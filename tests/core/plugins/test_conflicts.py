@@ -75,8 +75,8 @@ def test_plugin_and_blueprint_module(
 ) -> None:
     """A rule, a key, commands and a template; the operator's key and the core's commands as well."""
     monkeypatch.syspath_prepend(str(tmp_path))
-    make_folder("conflict_team", {"__init__.py": "", "store.py": MODULE, "pages/store/x.html": ""})
-    folder = make_folder("plugins", {"shop/__init__.py": PLUGIN, "shop/pages/store/x.html": ""})
+    make_folder("conflict_team", {"__init__.py": "", "store.py": MODULE, "pages/shop/x.html": ""})
+    folder = make_folder("plugins", {"shop/__init__.py": PLUGIN, "shop/pages/shop/x.html": ""})
 
     app = make_app(
         config={
@@ -100,7 +100,7 @@ def test_plugin_and_blueprint_module(
         f"{module} and {plugin} both have the command stock; that of {module} runs, because it came first.",
         f"{core} and {plugin} both have the command db; that of {core} runs.",
         f"{core} and {plugin} both have the command doctor; that of {core} runs.",
-        f"{module} and {plugin} both have the template store/x.html;"
+        f"{module} and {plugin} both have the template shop/x.html;"
         f" that of {module} is rendered, because it came first.",
     }
     assert app.test_client().get("/store/").text == "module"
