@@ -72,7 +72,7 @@ class Rounds(t.NamedTuple):
 
 
 FULL = Rounds(number=101, seconds=0.03)
-SMOKE = Rounds(number=3, seconds=0.002)
+SMOKE = Rounds(number=1, seconds=0.002)
 
 
 def make_environ(path: str) -> Environ:

@@ -77,7 +77,7 @@ def run_probe(subject: Subject, checks: Sequence[str] = CHECKS, seconds: float =
             "wanted": list(checks),
         }
         # -B: the compiled files of the plugin would be files that its import writes.
-        command = [sys.executable, "-B", "-c", CODE, json.dumps(given)]
+        command = [sys.executable, "-B", "-u", "-c", CODE, json.dumps(given)]
         end, output = _run(command, seconds)
         return _read(results.read_text(encoding="utf-8"), end, output)
 

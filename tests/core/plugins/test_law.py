@@ -161,6 +161,7 @@ def myapp_migrations(plugin):
 
 def test_half_registered_plugin_does_nothing(zoo: Path, make_plugin_app: MakeApp) -> None:
     """Its route is a 404, and its functions for the whole app never run, nor do its receivers."""
+    before = set(request_started.receivers)
     app = make_plugin_app(zoo, MYAPP_PLUGINS="record_raises,mapper_broken,configure_raises,duplicate_endpoint")
     client = app.test_client()
     app.add_url_rule("/own", view_func=lambda: "own", endpoint="own")
@@ -168,7 +169,7 @@ def test_half_registered_plugin_does_nothing(zoo: Path, make_plugin_app: MakeApp
     assert client.get("/own").text == "own"
     for name in ("record_raises", "mapper_broken", "configure_raises", "duplicate_endpoint"):
         assert client.get(f"/{name}/").status_code == HTTPStatus.NOT_FOUND
-    assert not request_started.receivers
+    assert request_started.receivers.keys() <= before
 
 
 def test_queries_of_the_core_survive_a_broken_relative(zoo: Path, make_plugin_app: MakeApp) -> None:
@@ -233,6 +234,7 @@ def myapp_configure(app, plugin):
     request_started.connect(lambda sender, **extra: CALLS.append("configured"), app, weak=False)
 """
     folder = make_folder("plugins", {"listener.py": text, "zzz.py": BREAKS})
+    before = set(request_started.receivers)
     app = make_plugin_app(folder, BREAK=True)
     app.add_url_rule("/own", view_func=lambda: "own", endpoint="own")
 
@@ -240,7 +242,7 @@ def myapp_configure(app, plugin):
 
     module = importlib.import_module(get_report(app)[0].module)
     assert sorted(module.CALLS) == ["configured", "imported"]
-    assert len(request_started.receivers) == 2
+    assert len(request_started.receivers.keys() - before) == 2
     for receiver in list(request_started.receivers_for(app)):
         request_started.disconnect(receiver)
 
