@@ -695,7 +695,7 @@ MUTANTS = [
     Mutant(
         "each who asks starts a health check",
         CORE + "plugins/health.py",
-        "            if run is None or not (run.is_alive or ",
+        "            if run is None or not (is_pending or ",
         "            if run is None or not (",
         "tests/core/plugins/test_health.py",
     ),

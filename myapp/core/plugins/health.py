@@ -103,7 +103,9 @@ class Probe:
         """Call the check, unless a call is running or its result is fresh; return a function that waits for it."""
         with self._lock:
             run, now = self._run, self._clock()
-            if run is None or not (run.is_alive or (run.outcome and now < self._begun_at + FRESH_SECONDS)):
+            # A thread outlives its result by a moment.
+            is_pending = run is not None and run.outcome is None and run.is_alive
+            if run is None or not (is_pending or (run.outcome and now < self._begun_at + FRESH_SECONDS)):
                 run = self._run = _Run(self.name, self._check, self._seconds)
                 self._begun_at = now
         return functools.partial(self._wait, run)
