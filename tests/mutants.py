@@ -755,7 +755,19 @@ def run_tests(tree: Path, tests: str) -> Outcome:
         else ["-p", "myapp.testing"]
     )
     # On SQLite alone: a server for each mutant would take longer than all the tests.
-    arguments = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", *plugin, "-k", "not postgresql", *tests.split()]
+    arguments = [
+        "-x",
+        "-q",
+        "-n",
+        "0",
+        "-p",
+        "no:cacheprovider",
+        f"--basetemp={tree}/.tmp",
+        *plugin,
+        "-k",
+        "not postgresql",
+        *tests.split(),
+    ]
     with tempfile.NamedTemporaryFile(prefix="mutant-", suffix=".log") as log:
         process = FORKS.Process(target=_run_pytest, args=(str(tree), arguments, log.name))
         process.start()
