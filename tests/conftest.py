@@ -13,7 +13,7 @@ from flask import has_app_context
 from sqlalchemy.orm import Mapped, mapped_column
 
 from myapp import Model, get_db
-from myapp.core.data import ensure_schema, get_engine
+from myapp.core.data import get_engine
 from myapp.core.tasks.task import current
 from tests import browsers, databases, redises
 
@@ -106,9 +106,15 @@ def database_config(backend: str, request: pytest.FixtureRequest) -> Callable[[]
     return lambda: {"MYAPP_DATABASE_URL": databases.make_schema(url, f"s{uuid.uuid4().hex}")}
 
 
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> databases.Tables:
+    """Return what gives empty databases their tables."""
+    return databases.Tables(tmp_path_factory.mktemp("tables"))
+
+
 @pytest.fixture
 def make_db_app(
-    make_app: Callable[..., CustomFlask], database_config: Callable[[], dict[str, str]]
+    make_app: Callable[..., CustomFlask], database_config: Callable[[], dict[str, str]], tables: databases.Tables
 ) -> Callable[..., CustomFlask]:
     """Return a function that builds an app whose database has the table of :class:`Item`."""
 
@@ -120,7 +126,7 @@ def make_db_app(
             config={"PROPAGATE_EXCEPTIONS": False, "MYAPP_BLUEPRINT_PACKAGES": (), **database_config(), **config},
         )
         # The core's tables too, so that a test sees its own statements and nobody else's locks.
-        ensure_schema(app)
+        tables.make(app)
         Item.metadata.create_all(get_engine(app))
         return app
 

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import click.testing
 import pytest
+from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskCliRunner
 
 from ..core import work
+from ..core.access import Passwords
 from ..core.app import CustomFlask, create_app
 from ..core.errors import PluginError
 from ..core.plugins import get_guards, get_report
@@ -114,6 +116,8 @@ class AppFactory:
                 error.add_note(ELSEWHERE)
             raise
         app.test_cli_runner_class = CliRunner
+        # The least that argon2id can be asked for: these passwords guard nothing, and good hashes take 30 ms each.
+        app.extensions["myapp.access"] = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
         self._apps.append(app)
         if self.clock is not None:
             get_guards(app).clock = self.clock

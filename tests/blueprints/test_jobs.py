@@ -14,6 +14,8 @@ from myapp.testing import bearer
 if t.TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.databases import Tables
+
 
 @job
 def double(number: int) -> int:
@@ -31,9 +33,10 @@ def fail(kind: str) -> None:
 
 
 @pytest.fixture
-def app(make_app: Callable[..., CustomFlask]) -> CustomFlask:
+def app(make_app: Callable[..., CustomFlask], tables: Tables) -> CustomFlask:
     """Return an app with its tables, where ``POST /enqueue`` enqueues a job for whoever asks."""
     app: CustomFlask = make_app(config={"MYAPP_PROFILE": "development", "PROPAGATE_EXCEPTIONS": False})
+    tables.make(app)
 
     @app.post("/double/<int:number>")
     def enqueue(number: int) -> dict[str, str]:

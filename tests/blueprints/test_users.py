@@ -17,9 +17,12 @@ from myapp.core.config import get_config
 from myapp.testing import bearer
 
 if t.TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flask.testing import FlaskClient
 
     from myapp import CustomFlask
+    from tests.databases import Tables
 
 ANN, BOB, PASSWORD = "ann@example.com", "bob@example.com", "correct horse"
 USERS = "/api/v1/users"
@@ -27,8 +30,10 @@ Headers: t.TypeAlias = "dict[str, str]"
 
 
 @pytest.fixture
-def app(make_app: t.Any) -> CustomFlask:
-    return t.cast("CustomFlask", make_app(config={"PROPAGATE_EXCEPTIONS": False}))
+def app(make_app: Callable[..., CustomFlask], tables: Tables) -> CustomFlask:
+    app = make_app(config={"PROPAGATE_EXCEPTIONS": False})
+    tables.make(app)
+    return app
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from flask import Blueprint, Response, has_request_context, jsonify, redirect
 from flask.views import MethodView, View
 
 from myapp import ApiException, ApiResult, CustomFlask, background, get_db, get_user, hookimpl, public, scopes
-from myapp.core.data import ensure_schema, get_engine
+from myapp.core.data import get_engine
 from myapp.core.work import Failure, Job, drain
 from myapp.testing import bearer
 from tests.conftest import Item
@@ -23,6 +23,8 @@ if t.TYPE_CHECKING:
     from collections.abc import Callable
 
     from werkzeug.test import TestResponse
+
+    from tests.databases import Tables
 
 
 class Thing:
@@ -43,12 +45,12 @@ class Order(pydantic.BaseModel):
 
 
 @pytest.fixture
-def make(make_app: Callable[..., CustomFlask]) -> Callable[..., CustomFlask]:
+def make(make_app: Callable[..., CustomFlask], tables: Tables) -> Callable[..., CustomFlask]:
     """Return a function that builds an app whose database has items; on SQLite: none of this is about databases."""
 
     def build(*plugins: t.Any, **config: t.Any) -> CustomFlask:
         app = make_app(*plugins, config={"PROPAGATE_EXCEPTIONS": False, "MYAPP_PROFILE": "development", **config})
-        ensure_schema(app)
+        tables.make(app)
         Item.metadata.create_all(get_engine(app))
         return app
 

@@ -10,12 +10,13 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from myapp import Model, get_db
-from myapp.core.data import ensure_schema, get_engine
+from myapp.core.data import get_engine
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
 
     from myapp import CustomFlask
+    from tests.databases import Tables
 
 Recorded: t.TypeAlias = "Callable[[], list[tuple[t.Any, ...]]]"
 
@@ -81,14 +82,14 @@ class Atlas(Volume):
 
 @pytest.fixture
 def make_audited(
-    make_app: Callable[..., CustomFlask], database_config: Callable[[], dict[str, str]]
+    make_app: Callable[..., CustomFlask], database_config: Callable[[], dict[str, str]], tables: Tables
 ) -> Callable[..., CustomFlask]:
     """Return a function that builds an app with the plugin and the tables of this module."""
 
     def make(*plugins: str, **config: t.Any) -> CustomFlask:
         defaults = {"PROPAGATE_EXCEPTIONS": False, "MYAPP_BLUEPRINT_PACKAGES": (), **database_config()}
         app = make_app(*plugins, config=defaults | config)
-        ensure_schema(app)
+        tables.make(app)
         Volume.metadata.create_all(get_engine(app))
         return app
 

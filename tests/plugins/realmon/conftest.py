@@ -17,15 +17,18 @@ if t.TYPE_CHECKING:
     from flask.testing import FlaskClient
 
     from myapp import CustomFlask
+    from tests.databases import Tables
 
 #: Shared by every file here: a function that imports a text or bytes, or a path, with options.
 ImportReadings = t.Callable[..., "Result"]
 
 
 @pytest.fixture
-def realmon(make_app: Callable[..., CustomFlask]) -> CustomFlask:
-    """Return an app with this plugin only."""
-    return make_app("realmon")
+def realmon(make_app: Callable[..., CustomFlask], tables: Tables) -> CustomFlask:
+    """Return an app with this plugin only, and its tables."""
+    app = make_app("realmon")
+    tables.make(app)
+    return app
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ if t.TYPE_CHECKING:
     from werkzeug.test import TestResponse
 
     from myapp import CustomFlask
+    from tests.databases import Tables
 
 Post = t.Callable[..., "TestResponse"]
 Values = t.Callable[[], list[str]]
@@ -45,9 +46,12 @@ def make_meter(app: CustomFlask, name: str = "m", *values: str) -> None:
 
 
 @pytest.fixture
-def app(make_app: Callable[..., CustomFlask], database_config: Callable[[], dict[str, str]]) -> CustomFlask:
+def app(
+    make_app: Callable[..., CustomFlask], database_config: Callable[[], dict[str, str]], tables: Tables
+) -> CustomFlask:
     """Return an app with the plugin and a meter that has noon and one o'clock, on each kind of database."""
     app = make_app("realmon", config={"PROPAGATE_EXCEPTIONS": False, **database_config()})
+    tables.make(app)
     make_meter(app)
     return app
 
