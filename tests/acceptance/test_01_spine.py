@@ -17,6 +17,7 @@ import pytest
 from flask import Blueprint
 from flask.views import MethodView
 
+from benchmarks.start import SMOKE_SIZES
 from myapp import ApiResult, after_commit, after_rollback, get_db, hookimpl, task
 from myapp.core import discovery
 from myapp.core.errors import TransactionControlError
@@ -340,7 +341,9 @@ def test_10_benchmarks_run(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "run.py"), "--smoke", "--json"]
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "MYAPP_INSTANCE_PATH": str(tmp_path)}
     result = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=110, check=True)
-    assert len(json.loads(result.stdout)["results"]) >= 6
+    names = {case["name"] for case in json.loads(result.stdout)["results"]}
+    assert len(names) >= 20
+    assert {"flask --help", *(f"start with {count} modules" for count, _ in SMOKE_SIZES)} <= names
 
 
 def test_11_mutants_of_load_bearing_lines() -> None:
