@@ -22,6 +22,9 @@ def test_functions_of_a_blueprint_run_for_its_requests(make_app: Callable[..., C
     for blueprint in (outer, inner, other):
         blueprint.add_url_rule("/", "index", lambda: "")
         getattr(blueprint, method)(lambda *_, name=blueprint.name: ran.append(name))
+    bare = Blueprint("bare", __name__, url_prefix="/bare")
+    bare.add_url_rule("/", "index", lambda: "")
+    inner.register_blueprint(bare)
     outer.register_blueprint(inner)
     app.register_blueprint(outer)
     app.register_blueprint(other)
@@ -32,10 +35,11 @@ def test_functions_of_a_blueprint_run_for_its_requests(make_app: Callable[..., C
         app.test_client().get(path)
         return list(ran)
 
-    assert [ask(path) for path in ("/", "/other/", "/outer/", "/outer/inner/")] == [
+    assert [ask(path) for path in ("/", "/other/", "/outer/", "/outer/inner/", "/outer/inner/bare/")] == [
         [],
         ["other"],
         ["outer"],
+        ["outer", "inner"],
         ["outer", "inner"],
     ]
     app._got_first_request = False
