@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import typing as t
+from datetime import timedelta
 from pathlib import Path
 
 from myapp import create_app, get_db, job
@@ -20,8 +21,10 @@ from myapp.core.redis import get_redis
 from myapp.core.runtime import get_runtime
 from myapp.core.tasks import new_id
 from myapp.core.work import Fleet
+from myapp.core.work.link import Link
 from myapp.core.work.rq_worker import make_worker
 from myapp.core.work.slot import Board
+from myapp.core.work.state import get_state
 from myapp.core.work.worker import Worker
 
 if t.TYPE_CHECKING:
@@ -88,9 +91,16 @@ def iter_jobs(folder: Path, sizes: Sizes = FULL) -> Iterator[Sides]:
         f"{name} by the driver", None, lambda: insert(app, sizes.enqueued, raw=True), lambda: enqueue(app, sizes)
     )
     yield Sides(name, 3.0, lambda: insert(app, sizes.enqueued), lambda: enqueue(app, sizes))
-    for kind, goal, options in (("", 1 / 3, {}), (" without its syncs", None, {"fsync": False})):
-        huey = make_huey(folder / f"huey{len(options)}.sqlite3", sizes.drained, options)
-        yield Sides(f"drain on SQLite, acknowledged, beside Huey{kind}", goal, huey, lambda: drain(app, sizes))
+    drained = "drain on SQLite, acknowledged, beside"
+    kinds: tuple[tuple[str, float | None, dict[str, t.Any]], ...] = (
+        ("Huey", 1 / 3, {}),
+        ("Huey that writes down the end as well", None, {"store_none": True}),
+        ("Huey without its syncs", None, {"fsync": False}),
+    )
+    for number, (kind, goal, options) in enumerate(kinds):
+        huey = make_huey(folder / f"huey{number}.sqlite3", sizes.drained, options)
+        yield Sides(f"{drained} {kind}", goal, huey, lambda: drain(app, sizes))
+    yield Sides(f"{drained} its statements alone", None, lambda: drain_by_hand(app, sizes), lambda: drain(app, sizes))
     if shutil.which("redis-server") is None:
         print("There is no Redis: apt-get install redis-server", file=sys.stderr)
         return
@@ -187,6 +197,31 @@ def drain(app: CustomFlask, sizes: Sizes) -> float:
     finally:
         worker.stop()
         thread.join()
+
+
+def drain_by_hand(app: CustomFlask, sizes: Sizes) -> float:
+    """Send the statements that take and end jobs, and the commit of each, and run nothing: the least that it takes."""
+    with app.task():
+        for _ in range(sizes.drained):
+            counted.enqueue()
+    dialect, now = get_state(app).dialect, get_state(app).clock.now()
+    moment = dialect.moment(now)
+    taken = {"owner": "nobody", "queue": "default", "priority": 0, "now": moment, "lease_until": None}
+    ended = {"owner": "nobody", "attempts": 1, "result": "null", "progress": None, "progress_text": None}
+    ended |= {"now": moment, "expires_at": dialect.moment(now + timedelta(days=1))}
+    link = Link(app)
+    job_id = None
+    started = time.perf_counter()
+    for _ in range(sizes.drained):
+        with link.begin() as execute:
+            if job_id is not None:
+                execute(dialect["done"], {**ended, "id": job_id})
+            job_id = execute(dialect["claim"], taken).fetchall()[0][0]
+    seconds = time.perf_counter() - started
+    with link.begin() as execute:
+        execute(dialect["done"], {**ended, "id": job_id})
+    link.close()
+    return seconds / sizes.drained
 
 
 def make_huey(path: Path, count: int, options: dict[str, t.Any]) -> Callable[[], float]:
