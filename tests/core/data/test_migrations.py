@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from myapp import get_db
+from myapp import UTCDateTime, get_db
 from myapp.core import data
 from myapp.core.errors import SchemaError
 
@@ -160,6 +160,45 @@ def test_downgrade_and_revision_need_an_owner(app: CustomFlask, shop: Path) -> N
     script.unlink()
     assert runner.invoke(args=["db", "downgrade", "--of", "shop"]).exit_code == 0
     assert "shop_parents" not in tables(app)
+
+
+class Cents(sa.TypeDecorator[int]):
+    """A type of somebody's own."""
+
+    impl = sa.Numeric(12, 2)
+    cache_ok = True
+
+
+class Price(sa.TypeDecorator[int]):
+    """One on top of it."""
+
+    impl = Cents
+    cache_ok = True
+
+
+def test_revision_of_own_types_runs_and_says_what_the_tables_are(app: CustomFlask, tmp_path: Path) -> None:
+    """Types of a model's own are written as SQLAlchemy's: the file imports nothing of the application."""
+    folder = tmp_path / "stall"
+    folder.mkdir()
+    data.register_migrations(app, "stall", "tests_stall", folder)
+    metadata = data.get_metadata("tests_stall")
+    table = sa.Table(
+        *("stall_things", metadata),
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("made", UTCDateTime, nullable=False),
+        sa.Column("cents", Cents),
+        sa.Column("price", Price),
+        sa.Column("varied", Price().with_variant(Cents(), "sqlite")),
+        sa.Column("blob", sa.PickleType()),
+    )
+    try:
+        text = data.revise(app, "stall", "things").read_text()
+        assert "sa.Column('made', sa.DateTime(timezone=True), nullable=False)" in text
+        assert "sa.Column('price', sa.Numeric(precision=12, scale=2), nullable=True)" in text
+        assert data.upgrade(app, names=["stall"])
+        assert data.find_differences(app, "stall") == []
+    finally:
+        metadata.remove(table)
 
 
 def test_vanished_owner_blocks_nobody(make_app: t.Any, app: CustomFlask, shop: Path, tmp_path: Path) -> None:
