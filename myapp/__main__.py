@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 from flask.cli import ScriptInfo, load_dotenv
 from flask.helpers import get_load_dotenv
@@ -13,11 +15,12 @@ from .core.cli.why import why
 
 
 @click.group(commands=[blueprints, config, doctor, plugins, why])
-@click.option("-A", "--app", "app_path", envvar="FLASK_APP", default="devapp.py", show_default=True)
+@click.option("-A", "--app", "app_path", envvar="FLASK_APP", help="Default: devapp.py, app.py or wsgi.py, if there.")
 @click.pass_context
-def main(context: click.Context, app_path: str) -> None:
+def main(context: click.Context, app_path: str | None) -> None:
     """Look at blueprints, plugins, paths and the configuration, also when the application cannot boot."""
-    context.obj = ScriptInfo(app_import_path=app_path)
+    has_devapp = Path("devapp.py").is_file()
+    context.obj = ScriptInfo(app_import_path=app_path or ("devapp.py" if has_devapp else None))
 
 
 if __name__ == "__main__":

@@ -16,9 +16,16 @@ fallback = True
 def index() -> str:
     """Show what is loaded and which file to edit first."""
     app = current_app._get_current_object()  # type: ignore[attr-defined]
+    loaded = get_config(app)
+    packages = loaded.settings.blueprint_packages
+    # Where myapp is installed from a wheel, its own package is no place for files of the team.
+    own = [folder for name in packages if (loaded.root / (folder := name.replace(".", "/"))).is_dir()]
     return render_template(
         "home.html",
         modules=discovery.get_report(app),
         plugins=plugins.get_report(app),
-        is_development=get_config(app).is_development,
+        packages=packages,
+        plugin_dirs=loaded.settings.plugin_dirs,
+        blueprint_dir=own[-1] if own else None,
+        is_development=loaded.is_development,
     )

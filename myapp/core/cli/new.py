@@ -15,10 +15,11 @@ if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 
-def create(name: str, into: str | None) -> None:
+def create(name: str, into: str | None, *, has_app: bool) -> None:
     """Write the plugin ``name`` and say what to do with it.
 
     :param into: the folder to write it into; None for the first one that the application looks for plugins in.
+    :param has_app: whether ``flask`` knows in this folder which application to run.
     :raises ScaffoldError: when that cannot be done.
     """
     folders = _plugin_folders(into)
@@ -26,6 +27,8 @@ def create(name: str, into: str | None) -> None:
     plugin = create_plugin(name, folder, taken=set(_iter_taken()))
     shown = _shown(plugin)
     click.echo(f"Wrote the plugin {plugin.name} to {shown}. Its README.md says what is in it. Next:\n")
+    if not has_app:
+        click.echo(f"  {offline.NAME_AN_APP}")
     if folder.resolve() in (known.resolve() for known in folders):
         click.echo(f"  flask run --debug                      and open http://127.0.0.1:5000/{plugin.name}/")
     else:

@@ -11,6 +11,7 @@ import re
 import typing as t
 from dataclasses import asdict
 from importlib import import_module
+from pathlib import Path
 
 import click
 from flask.cli import ScriptInfo
@@ -29,6 +30,10 @@ if t.TYPE_CHECKING:
 R = t.TypeVar("R")
 
 OK, PROBLEMS, CANNOT_RUN = 0, 1, 2
+#: What Flask looks at when nobody names an application.
+APP_FILES = ("wsgi.py", "app.py")
+#: Names one, for `flask` and for `python -m myapp`, where there is none.
+NAME_AN_APP = r"printf 'FLASK_APP=myapp:create_app()\nMYAPP_PROFILE=development\n' >> .env"
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 
@@ -70,9 +75,11 @@ def list_plugins(context: click.Context, as_json: bool) -> None:
 @plugins.command("new")
 @click.argument("name")
 @click.option("--into", metavar="FOLDER", help="Where to write it; default: the first folder of MYAPP_PLUGIN_DIRS.")
-def new_plugin(name: str, into: str | None) -> None:
+@click.pass_context
+def new_plugin(context: click.Context, name: str, into: str | None) -> None:
     """Write a new plugin called NAME: a package that is served, tested and installed as it is."""
-    import_module(".new", __package__).create(name, into)
+    has_app = names_app(context.ensure_object(ScriptInfo))
+    import_module(".new", __package__).create(name, into, has_app=has_app)
 
 
 @config.command("show")
@@ -108,8 +115,11 @@ def part(name: str) -> t.Any:
 
 def load_app(context: click.Context, extension: str) -> tuple[Flask | None, str]:
     """Return the app, or None and what stopped it, as a text whose last line is the cause."""
+    info = context.ensure_object(ScriptInfo)
+    if not names_app(info):
+        return None, f"No application is named in this folder, in .env or by --app. To name myapp's own: {NAME_AN_APP}"
     try:
-        app = context.ensure_object(ScriptInfo).load_app()
+        app = info.load_app()
     except click.ClickException as error:
         return None, error.format_message().strip()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - Whatever the team's module raises is what is to be shown.
@@ -117,6 +127,11 @@ def load_app(context: click.Context, extension: str) -> tuple[Flask | None, str]
     if extension not in app.extensions:
         return None, f"{app.import_name} is not an application of myapp.create_app()."
     return app, ""
+
+
+def names_app(info: ScriptInfo) -> bool:
+    """Whether somebody has said which application the command is about, or Flask would find one in this folder."""
+    return bool(info.create_app or info.app_import_path) or any(Path(name).is_file() for name in APP_FILES)
 
 
 def _describe(error: BaseException) -> str:
