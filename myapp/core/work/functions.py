@@ -28,6 +28,9 @@ _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 # Made once: json.dumps makes an encoder at each call that does not ask for its defaults.
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
+#: What a parameter is annotated with that takes no None; as text where annotations are not evaluated.
+_NEVER_NONE = (bool, int, float, str, "bool", "int", "float", "str")
+
 # Functions belong to the process, because Python modules do. A row names its function and this finds it: what is not
 # here does not run, whatever the table says. Weak: a function that nothing can call any more is no job.
 _functions: WeakValueDictionary[str, JobFunction[t.Any, t.Any]] = WeakValueDictionary()
@@ -85,6 +88,7 @@ class JobFunction(t.Generic[P, R]):
         self.signature = inspect.signature(function)
         #: How many positional arguments alone fit: binding them to the signature takes as long as the insert.
         self._least, self._most = _positional(self.signature)
+        self._never_none = _never_none(self.signature)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it here and now, in the task that is open, as if it were no job."""
@@ -97,7 +101,8 @@ class JobFunction(t.Generic[P, R]):
         ``unique_key`` that a waiting or running job has, that job's id is returned and nothing is written.
 
         :raises NoTaskError: outside of a task.
-        :raises TypeError: when the arguments do not fit the function, or are not JSON.
+        :raises TypeError: when the arguments do not fit the function, or are not JSON; for None where the function says
+            ``int``, ``float``, ``bool`` or ``str``: the id of a row that has not been flushed.
         """
         return enqueue(self._make(args, kwargs))
 
@@ -117,10 +122,13 @@ class JobFunction(t.Generic[P, R]):
             )
         if kwargs or not self._least <= len(args) <= self._most:
             self.signature.bind(*args, **kwargs)
+        encoded = encode_arguments(args, kwargs)
+        if None in args or None in kwargs.values():
+            self._refuse_none(args, kwargs)
         options = self.options
         return NewJob(
             func=self.name,
-            args=encode_arguments(args, kwargs),
+            args=encoded,
             queue=options.queue,
             priority=options.priority,
             unique_key=self._unique_key(args, kwargs),
@@ -131,6 +139,15 @@ class JobFunction(t.Generic[P, R]):
             atomic=options.atomic,
             on_behalf=options.on_behalf,
         )
+
+    def _refuse_none(self, args: tuple[t.Any, ...], kwargs: Mapping[str, t.Any]) -> None:
+        given = self.signature.bind(*args, **kwargs).arguments
+        for name in self._never_none:
+            if name in given and given[name] is None:
+                raise TypeError(
+                    f"{self.name} was to be enqueued with None as {name}, which it annotates as a value. A new row has"
+                    " its id after get_db().add(row) and get_db().flush(): enqueue behind that."
+                )
 
     def _unique_key(self, args: tuple[t.Any, ...], kwargs: Mapping[str, t.Any]) -> str | None:
         key = self.options.unique_key
@@ -258,6 +275,19 @@ def _positional(signature: inspect.Signature) -> tuple[int, float]:
         elif parameter.kind is parameter.KEYWORD_ONLY and is_required:
             return 1, 0.0
     return least, most
+
+
+def _never_none(signature: inspect.Signature) -> tuple[str, ...]:
+    """Return the parameters that say themselves that None is nothing they take."""
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return tuple(
+        name
+        for name, parameter in signature.parameters.items()
+        if isinstance(parameter.annotation, type | str)
+        and parameter.annotation in _NEVER_NONE
+        and parameter.default is not None
+        and parameter.kind not in several
+    )
 
 
 def _check_json(value: t.Any) -> None:

@@ -46,7 +46,7 @@ def reader(tmp_path: Path) -> Reader:
 
 @pytest.mark.live
 def test_tutorial_begins_in_an_empty_folder(reader: Reader, tmp_path: Path) -> None:
-    """Each command says what is missing; the line that it prints writes the tutorial's `.env`, and then all of it works."""
+    """The commands say what is missing, and the line that writes the tutorial's `.env`; then all of it works."""
     flask = [sys.executable, "-m", "flask"]
     text = TUTORIAL.read_text(encoding="utf-8")
     found = re.search(r"^```ini\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)

@@ -55,6 +55,17 @@ def who() -> str | None:
     return None if user is None else user.address
 
 
+@job
+def rename(
+    item_id: int,
+    name: str,
+    *,
+    note: str | None,
+    tag: str = None,  # type: ignore[assignment]  # noqa: RUF013 - Some write it so.
+    **more: str,
+) -> None: ...
+
+
 def find(app: CustomFlask, job_id: str) -> Job:
     with app.task(read_only=True):
         return t.cast("Job", get_db().get(Job, job_id))
@@ -366,3 +377,18 @@ def test_options_are_checked_where_they_are_written(options: dict[str, t.Any], e
     """Not when the first job runs."""
     with pytest.raises(error):
         job(**options)(lambda: None)
+
+
+def test_id_of_a_row_that_was_not_flushed_is_refused(db_app: CustomFlask) -> None:
+    """It is None, and the job would be about nothing; None passes where the function does not rule it out."""
+    with db_app.task():
+        item = Item(name="a")
+        get_db().add(item)
+        for arguments in ((item.id, "b"), (1, None)):
+            with pytest.raises(TypeError, match=r"with None as (item_id|name), .*get_db\(\)\.flush\(\)"):
+                rename.enqueue(*arguments, note="x")
+        with pytest.raises(TypeError, match="None as item_id"):
+            rename.enqueue(item_id=item.id, name="b", note="x")
+        get_db().flush()
+        rename.enqueue(item.id, "b", note=None, tag=None, more=None)  # type: ignore[arg-type]
+    assert count(db_app) == 1
