@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import tempfile
 import typing as t
 from pathlib import Path
 
@@ -153,6 +154,19 @@ def test_plugin_that_ends_the_process_fails_the_check_that_ran() -> None:
     assert findings.of("builds_twice") == [
         "It was not looked at: in import_has_no_side_effects, the process ended with status 3."
     ]
+
+
+@pytest.mark.parametrize("name", ["exiting.py", "hanging.py"])
+def test_folder_of_a_process_that_is_cut_off_is_removed(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever started it outlives it."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+
+    probe(name, "import_has_no_side_effects", seconds=1.5)
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_plugin_that_never_ends_fails() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import traceback
 import typing as t
 from pathlib import Path
@@ -46,18 +45,21 @@ _FUNCTIONS: tuple[Callable[[Trial], Iterator[str]], ...] = (
 
 
 def main(name: str, path: str, results: str, wanted: Iterable[str]) -> None:
-    """Run the checks ``wanted`` on one plugin and write what they find to the file ``results``."""
+    """Run the checks ``wanted`` on one plugin and write what they find to the file ``results``.
+
+    The apps are made beside that file, in the folder of whoever started this process and outlives it.
+    """
     functions = {function.__name__: function for function in _FUNCTIONS}
     if tuple(functions) != CHECKS:
         raise RuntimeError("runner.CHECKS is not what there is.")
-    with tempfile.TemporaryDirectory(prefix="contract-") as folder, Path(results).open("a", encoding="utf-8") as file:
+    with Path(results).open("a", encoding="utf-8") as file:
 
         def say(**line: t.Any) -> None:
             file.write(json.dumps(line) + "\n")
             # Whatever comes next may end the process.
             file.flush()
 
-        trial = Trial(Subject(name, path), Path(folder))
+        trial = Trial(Subject(name, path), Path(results).parent)
         for check in wanted:
             say(begins=check)
             say(ends=check, problems=run(functions[check], trial))
