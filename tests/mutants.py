@@ -474,6 +474,20 @@ MUTANTS = [
         "tests/core/plugins/test_migrations.py::test_vanished_plugin_blocks_nobody",
     ),
     Mutant(
+        "an app of the test kit has the settings of whoever runs the tests",
+        CORE + "config.py",
+        "        environ, dotenv = config.keep(environ), config.keep(dotenv)\n",
+        "        pass\n",
+        "tests/core/test_config.py::test_app_of_the_kit_is_the_same_for_everybody",
+    ),
+    Mutant(
+        "a job about a row that has no id yet",
+        CORE + "work/functions.py",
+        "        if None in args or None in kwargs.values():\n",
+        "        if False:\n",
+        "tests/core/work/test_ledger.py::test_id_of_a_row_that_was_not_flushed_is_refused",
+    ),
+    Mutant(
         "a job ends although it was given to somebody else",
         CORE + "work/statements.py",
         "id = :id AND state = 'running' AND owner = :owner AND attempts = :attempts",

@@ -135,6 +135,19 @@ def _mail_from(value: str) -> str:
     raise ValueError("write it as ann@example.com or Ann <ann@example.com>")
 
 
+class IsolatedConfig(dict[str, t.Any]):
+    """Settings for :func:`load` that do not depend on who starts the process, and where.
+
+    Of the environment and of ``.env`` it is told only where blueprint modules and plugins lie.
+    """
+
+    KEPT = frozenset({"MYAPP_BLUEPRINT_PACKAGES", "MYAPP_PLUGIN_DIRS"})
+
+    def keep(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """Return those of ``variables`` that count."""
+        return {key: variables[key] for key in self.KEPT & variables.keys()}
+
+
 Names: t.TypeAlias = t.Annotated[tuple[str, ...], BeforeValidator(_names)]
 Networks: t.TypeAlias = t.Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_names)]
 
@@ -261,7 +274,10 @@ def load(
     argument = dict(_iter_argument(config, problems))
     if strict is not None:
         argument["MYAPP_STRICT"] = strict
-    for source, layer in _iter_layers(root, argument, problems):
+    environ, dotenv = dict(os.environ), _read_dotenv(root / ".env")
+    if isinstance(config, IsolatedConfig):
+        environ, dotenv = config.keep(environ), config.keep(dotenv)
+    for source, layer in _iter_layers(root, environ, dotenv, argument, problems):
         values.update(layer)
         sources.update(dict.fromkeys(layer, source))
 
@@ -337,10 +353,12 @@ def _iter_argument(config: t.Any, problems: list[str]) -> Iterator[tuple[str, t.
 
 
 def _iter_layers(
-    root: Path, argument: dict[str, t.Any], problems: list[str]
+    root: Path,
+    environ: Mapping[str, str],
+    dotenv: Mapping[str, str],
+    argument: dict[str, t.Any],
+    problems: list[str],
 ) -> Iterator[tuple[str, Mapping[str, t.Any]]]:
-    environ = dict(os.environ)
-    dotenv = _read_dotenv(root / ".env")
     # The folder that holds config.toml is itself a setting, so it is looked up in the layers that are known by now.
     instance = root / (
         argument.get("MYAPP_INSTANCE_PATH")

@@ -17,6 +17,7 @@ from flask.testing import FlaskCliRunner
 from ..core import work
 from ..core.access import Passwords
 from ..core.app import CustomFlask, create_app
+from ..core.config import IsolatedConfig
 from ..core.errors import PluginError
 from ..core.plugins import get_guards, get_report
 from ..core.runtime import get_runtime
@@ -90,6 +91,8 @@ class AppFactory:
         """Build an app with exactly the plugins that are ``wanted``; without any, none is loaded.
 
         It is closed when the test ends: its database connections and whatever else has the life of its runtime.
+        What the environment and ``.env`` say does not count, but for ``MYAPP_PLUGIN_DIRS`` and
+        ``MYAPP_BLUEPRINT_PACKAGES``: a test is the same for everybody, and touches nobody's database.
 
         :param wanted: names, modules or objects with hooks, as ``create_app(plugins=…)`` takes them; paths of plugins;
             folders, for every plugin in them.
@@ -103,14 +106,12 @@ class AppFactory:
             "TESTING": True,
             "SECRET_KEY": "a key of the tests, and of nothing else",
             "MYAPP_INSTANCE_PATH": str(self._folder / f"instance{len(self._apps)}"),
-            # Whatever the environment says: a test sends no mail to anybody, unless it asks for a server.
-            "MYAPP_MAIL_URL": "",
         }
         chosen = wanted if plugins is NOT_GIVEN else plugins
         if chosen is not None:
             chosen = [plugin for one in chosen for plugin in expand(one)]
         try:
-            app = create_app({**defaults, **(config or {})}, strict=strict, plugins=chosen)
+            app = create_app(IsolatedConfig({**defaults, **(config or {})}), strict=strict, plugins=chosen)
         except PluginError as error:
             if error.code == "not-found":
                 error.add_note(ELSEWHERE)

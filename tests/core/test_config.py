@@ -159,6 +159,35 @@ def test_empty_variable_is_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert loaded.sources["MYAPP_PUBLIC_URL"] == ".env"
 
 
+def test_app_of_the_kit_is_the_same_for_everybody(
+    tmp_path: Path, make_app: t.Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the shell nor `.env` of a developer decides about a test, but for where plugins and blueprints lie."""
+    (tmp_path / ".env").write_text("MYAPP_PLUGIN_SHOP__SIZE=x\nMYAPP_PLUGINS=blog\nFLASK_MAX_CONTENT_LENGTH=hunter2\n")
+    for name, value in {
+        "MYAPP_DATABASE_URL": "sqlite:////nowhere/of.somebody",
+        "MYAPP_PLUGINS_DISABLED": "shop",
+        "MYAPP_PLUGIN_SHOP__NAME": "x",
+        "MYAPP_PUBLIC_URL_FILE": "/nowhere",
+        "MYAPP_PLUGIN_DIRS": "dropins",
+    }.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "dropins").mkdir()
+    (tmp_path / "dropins" / "shop.py").write_text(
+        "__plugin__ = {'name': 'shop', 'config': {'size': {'type': 'int', 'default': 1}, 'name': {'type': 'str'}}}"
+    )
+
+    app = make_app("shop", config={"MYAPP_PLUGIN_SHOP__NAME": "mine"})
+
+    loaded = config.get_config(app)
+    assert loaded.settings.plugin_dirs == ("dropins",)
+    assert set(loaded.sources) == {
+        *("TESTING", "SECRET_KEY", "MYAPP_STRICT", "MYAPP_INSTANCE_PATH"),
+        *("MYAPP_PLUGIN_DIRS", "MYAPP_PLUGIN_SHOP__NAME"),
+    }
+    assert loaded.others["MYAPP_PLUGIN_SHOP__NAME"] == "mine"
+
+
 def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """A file stands where the instance folder should be."""
     (tmp_path / "file").touch()

@@ -10,7 +10,7 @@ from .admin import Tally, cancel, find_job, list_jobs, retry, tally
 from .clock import Clock
 from .engine import LedgerTransport, start
 from .failure import Failure
-from .functions import JobFunction, job
+from .functions import JobFunction, find_function, job
 from .models import LIVE, STATES, Job
 from .progress import find_attempt, progress
 from .redis_engine import RedisTransport
@@ -41,6 +41,7 @@ __all__ = [
     "cancel",
     "drain",
     "find_attempt",
+    "find_function",
     "find_job",
     "get_state",
     "init_app",

@@ -7,6 +7,7 @@ import typing as t
 import pytest
 
 from myapp import job, task
+from myapp.core.errors import UnknownJobError
 
 if t.TYPE_CHECKING:
     from myapp import CustomFlask
@@ -18,6 +19,10 @@ def double(number: int, *, again: bool = False) -> int:
     if again:
         double.enqueue(number * 2)
     return number * 2
+
+
+@job(name="tests.named")
+def named(number: int) -> None: ...
 
 
 @job
@@ -39,6 +44,18 @@ def test_jobs_are_found_by_their_arguments(app: CustomFlask, jobs: Jobs) -> None
     assert [ended.state for ended in jobs.drain()] == ["done", "done"]
     assert [one.value for one in jobs.list(double)] == [2, 4]
     assert jobs.find(id_).state == "done"
+
+
+def test_jobs_are_found_by_the_name_of_their_function(app: CustomFlask, jobs: Jobs) -> None:
+    """For tests that cannot import it; a name that nobody has is an error, not an empty list."""
+    with app.task():
+        id_ = named.enqueue(1)
+    assert jobs.assert_enqueued("tests.named", 1).id == id_
+    assert [one.id for one in jobs.list("tests.named")] == [id_]
+    with pytest.raises(AssertionError, match=r"0 jobs of tests\.named wait"):
+        jobs.assert_enqueued("tests.named", 2)
+    with pytest.raises(UnknownJobError, match="tests.nobody"):
+        jobs.list("tests.nobody")
 
 
 def test_error_of_a_job_reaches_its_test(app: CustomFlask, jobs: Jobs) -> None:
