@@ -65,7 +65,8 @@ KEY_MEANINGS: Mapping[str, str] = {
 }
 #: What a rule of the manifest's `config` may say about one setting.
 MEMBER_MEANINGS: Mapping[str, str] = {
-    "type": f"One of {', '.join(f'`{name}`' for name in TYPES)}; default `str`.",
+    "type": f"One of {', '.join(f'`{name}`' for name in TYPES)}; default `str`."
+    " An `email` is written as `ann@example.com` or `Ann <ann@example.com>`.",
     "default": "What it is when nobody sets it.",
     "required": "True: without it the plugin is off, with the reason; the application starts all the same.",
     "secret": "True: shown as `***` everywhere.",

@@ -481,6 +481,13 @@ MUTANTS = [
         "tests/core/test_config.py::test_app_of_the_kit_is_the_same_for_everybody",
     ),
     Mutant(
+        "a value ends the subject and begins the text",
+        CORE + "work/mail/templates.py",
+        'LINE_BREAK.sub(" ", part) if isinstance(part, Printed) else part for part in parts',
+        "parts",
+        "tests/core/work/mail/test_templates.py::test_a_line_break_in_a_subject_is_refused",
+    ),
+    Mutant(
         "a job about a row that has no id yet",
         CORE + "work/functions.py",
         "        if None in args or None in kwargs.values():\n",

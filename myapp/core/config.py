@@ -129,7 +129,7 @@ def _mail_url(value: str) -> str:
     )
 
 
-def _mail_from(value: str) -> str:
+def _mail_address(value: str) -> str:
     if re.fullmatch(r"([^\x00-\x1f<>]*<[^@<>\s]+@[^@<>\s]+>|[^@<>\s]+@[^@<>\s]+)?", value):
         return value
     raise ValueError("write it as ann@example.com or Ann <ann@example.com>")
@@ -138,10 +138,11 @@ def _mail_from(value: str) -> str:
 class IsolatedConfig(dict[str, t.Any]):
     """Settings for :func:`load` that do not depend on who starts the process, and where.
 
-    Of the environment and of ``.env`` it is told only where blueprint modules and plugins lie.
+    Of the environment and of ``.env`` it is told only where blueprint modules and plugins lie, and of safe mode, in
+    which ``flask plugins disable`` looks at an app.
     """
 
-    KEPT = frozenset({"MYAPP_BLUEPRINT_PACKAGES", "MYAPP_PLUGIN_DIRS"})
+    KEPT = frozenset({"MYAPP_BLUEPRINT_PACKAGES", "MYAPP_PLUGIN_DIRS", "MYAPP_SAFE_MODE"})
 
     def keep(self, variables: Mapping[str, str]) -> dict[str, str]:
         """Return those of ``variables`` that count."""
@@ -150,6 +151,10 @@ class IsolatedConfig(dict[str, t.Any]):
 
 Names: t.TypeAlias = t.Annotated[tuple[str, ...], BeforeValidator(_names)]
 Networks: t.TypeAlias = t.Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_names)]
+
+
+#: One mailbox, with or without a name; empty for none.
+MailAddress: t.TypeAlias = t.Annotated[str, AfterValidator(_mail_address)]
 
 
 class Settings(pydantic.BaseModel):
@@ -174,7 +179,7 @@ class Settings(pydantic.BaseModel):
     safe_mode: bool = False
     blueprint_packages: Names = ("myapp.blueprints",)
     mail_url: t.Annotated[str, AfterValidator(_mail_url)] = ""
-    mail_from: t.Annotated[str, AfterValidator(_mail_from)] = ""
+    mail_from: MailAddress = ""
     mail_connect_seconds: t.Annotated[float, pydantic.Field(gt=0)] = 10.0
     mail_attempt_seconds: t.Annotated[float, pydantic.Field(gt=0)] = 30.0
 

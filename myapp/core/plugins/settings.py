@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import pydantic
 
-from ..config import Names, did_you_mean, looks_secret
+from ..config import MailAddress, Names, did_you_mean, looks_secret
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,6 +24,7 @@ TYPES: Mapping[str, t.Any] = MappingProxyType(
         "float": t.Annotated[float, pydantic.Field(allow_inf_nan=False)],
         "bool": bool,
         "list": Names,
+        "email": MailAddress,
     }
 )
 NUMBERS = ("int", "float")
@@ -43,7 +44,7 @@ MEMBERS: Mapping[str, tuple[type, ...]] = MappingProxyType(
     }
 )
 _DEFAULTS: Mapping[str, tuple[type, ...]] = MappingProxyType(
-    {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,), "list": (list, tuple)}
+    {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,), "list": (list, tuple), "email": (str,)}
 )
 
 
@@ -167,6 +168,7 @@ def check_value(value: t.Any, rule: Mapping[str, t.Any]) -> t.Any:
         value = _adapter(kind).validate_python(value)
     except pydantic.ValidationError as error:
         message: str = error.errors(include_input=False, include_url=False, include_context=False)[0]["msg"]
+        message = message.removeprefix("Value error, ")
         raise ValueError(message[:1].lower() + message[1:].rstrip(".")) from None
     low, high, choices = rule.get("min"), rule.get("max"), rule.get("choices")
     if low is not None and value < low:

@@ -31,6 +31,7 @@ RULES: dict[str, dict[str, t.Any]] = {
     "hosts": {"type": "list", "default": ["a"], "choices": ["a", "b"]},
     "pin": {"secret": True},
     "title": {},
+    "owner": {"type": "email"},
 }
 
 
@@ -50,14 +51,15 @@ def test_defaults_are_filled_in() -> None:
         "hosts": ("a",),
         "pin": None,
         "title": None,
+        "owner": None,
     }
     assert isinstance(settings["rate"], float)
 
 
 def test_texts_of_the_environment_are_read() -> None:
     """And the values of a TOML file."""
-    texts = read(size="50", rate="0.5", on="yes", color="blue", hosts="a, b", title="x")
-    values = read(size=50, rate=0.5, on=True, color="blue", hosts=["a", "b"], title="x")
+    texts = read(size="50", rate="0.5", on="yes", color="blue", hosts="a, b", title="x", owner="Ann <ann@example.com>")
+    values = read(size=50, rate=0.5, on=True, color="blue", hosts=["a", "b"], title="x", owner="Ann <ann@example.com>")
 
     assert dict(texts) == dict(values)
     assert texts["hosts"] == ("a", "b")
@@ -74,6 +76,8 @@ def test_texts_of_the_environment_are_read() -> None:
         ("color", "green", "it is to be one of red, blue"),
         ("hosts", "a,c", "it is to be one of a, b"),
         ("title", 5, "valid string"),
+        ("owner", "many", "OWNER: write it as ann@example.com or Ann <ann@example.com>"),
+        ("owner", "a@example.com, b@example.com", "write it as ann@example.com"),
         ("siez", "1", "not a setting of shop. Did you mean size?"),
     ],
 )

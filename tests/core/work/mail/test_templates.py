@@ -6,7 +6,7 @@ import typing as t
 
 import jinja2
 import pytest
-from flask import url_for
+from flask import request, url_for
 
 from myapp import create_message, send_mail
 from myapp.core.errors import MailError
@@ -21,6 +21,9 @@ TEMPLATES = {
     "emails/welcome.txt": "Subject: Welcome, {{ name }}\n\nHello {{ name }}: {{ url_for('activate') }}.\n",
     "emails/welcome.html": "{% from 'emails/macros.html' import button %}<p>Hello {{ name }}</p>{{ button() }}",
     "emails/macros.html": "{% macro button() %}<a href=\"{{ url_for('activate') }}\">Go</a>{% endmacro %}",
+    "emails/derived.txt": "{% extends 'emails/base.txt' %}{% block subject %}Welcome, {{ name }}{% endblock %}",
+    "emails/base.txt": "Subject: {% block subject %}{% endblock %} of us\n\nHello {{ name }}\n",
+    "emails/macro.txt": "{% macro to(name) %}Welcome, {{ name }}{% endmacro %}Subject: {{ to(name) }}\n\nHello\n",
     "emails/plain.txt": "Text only, about {{ name }}",
     "emails/broken.txt": "Subject: x\n\n{% include 'emails/absent.txt' %}",
     "emails/unsaid.html": "<p>No text",
@@ -66,12 +69,33 @@ def test_a_link_begins_with_the_public_url(template_app: CustomFlask) -> None:
     assert "evil" not in str(mail.message)
 
 
-def test_a_line_break_in_a_name_stays_out_of_the_headers(template_app: CustomFlask) -> None:
-    """What follows it in the first line of the text is text."""
-    template_app.test_client().post("/register/Ann%0D%0ABcc: eve@example.com")
+@pytest.mark.parametrize("template", ["welcome", "derived", "macro"])
+def test_a_line_break_in_a_subject_is_refused(template_app: CustomFlask, template: str) -> None:
+    """It is one of the value, so that nobody writes the rest of the subject, or the first line of the text."""
 
-    mail = Mailbox(template_app).last
-    assert (mail.subject, mail.message["Bcc"], mail.recipients) == ("Welcome, Ann", None, ("ann@example.com",))
+    @template_app.post("/send")
+    def send() -> str:
+        name = request.args["name"]
+        send_mail(create_message(f"emails/{template}", recipients=["ann@example.com"], name=name))
+        return name
+
+    client = template_app.test_client()
+    for name in ("Ann\r\nBcc: eve@example.com", "Ann\nHello", "Ann\n", "Ann\u2028Hello"):
+        answer = client.post("/send", query_string={"name": name})
+        assert answer.status_code == 422
+        assert answer.json is not None
+        assert "subject" in answer.json["errors"][0]["detail"]
+    assert len(Mailbox(template_app)) == 0
+
+    assert client.post("/send", query_string={"name": "Ann"}).status_code == 200
+    assert Mailbox(template_app).last.subject.startswith("Welcome, Ann")
+
+
+def test_a_line_break_in_the_text_stays_one(template_app: CustomFlask) -> None:
+    """Only the first line is a header."""
+    with template_app.task():
+        message = create_message("emails/plain", recipients=["ann@example.com"], subject="x", name="Ann\nBob")
+    assert message.body == "Text only, about Ann\nBob"
 
 
 def test_a_subject_can_be_passed(template_app: CustomFlask) -> None:
