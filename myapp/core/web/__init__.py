@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 
 from . import headers, hooks, problems, routing, session
-from .inputs import read_json, read_limit, validate
+from .inputs import Request, read_json, read_limit, validate
 from .json import StrictJSONProvider, ToJSONProvider
 from .problems import members_of
 from .results import ApiResult, unfold
@@ -34,6 +34,7 @@ def init_app(app: Flask) -> None:
     Reads ``DEBUG``, ``SECRET_KEY`` and Flask's ``SESSION_*`` keys.
     """
     app.json = StrictJSONProvider(app)
+    app.request_class = Request
     app.session_interface = session.LazySessionInterface()
     hooks.init_app(app)
     routing.init_app(app)

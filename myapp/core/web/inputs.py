@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import typing as t
 
+import flask
 import pydantic
 from flask import request
 from werkzeug.exceptions import BadRequest
@@ -18,6 +19,22 @@ DEFAULT_LIMIT, MAXIMUM_LIMIT = 50, 200
 MAXIMUM_DEPTH = 64
 
 
+class Request(flask.Request):
+    """A request that says where its body stops being JSON: the place, and nothing of what stands there."""
+
+    def on_json_loading_failed(self, e: ValueError | None) -> t.Any:
+        """Raise the 415 or the 400 of Flask; the 400 says what is wrong."""
+        try:
+            return super().on_json_loading_failed(e)
+        except BadRequest as error:
+            # In debug mode Flask says it in its own words.
+            if error.description == BadRequest.description:
+                error.description = "The body is not JSON that can be read."
+                if isinstance(e, json.JSONDecodeError):
+                    error.description = f"The body is not JSON: {e.msg} (line {e.lineno}, column {e.colno})."
+            raise
+
+
 def read_json() -> t.Any:
     """Return what the body of the request says as JSON.
 
@@ -28,10 +45,10 @@ def read_json() -> t.Any:
         raise ApiException("Send JSON: Content-Type: application/json.", 415, headers={accepts: "application/json"})
     try:
         value = request.get_json()
-    except BadRequest:
+    except BadRequest as error:
         length = request.max_content_length
-        longer = "" if length is None else f", or longer than {length:,} bytes"
-        raise ApiException(f"The body is not JSON that can be read{longer}.") from None
+        longer = "" if length is None else f" Or it is longer than {length:,} bytes."
+        raise ApiException(f"{error.description}{longer}") from None
     if _is_deep(value):
         raise ApiException(f"The body is nested more than {MAXIMUM_DEPTH} levels deep.")
     return value

@@ -176,25 +176,28 @@ class Attempt:
         if state == "ready" and presence.is_cancel_asked(self.claim):
             state, failure = "cancelled", describe(JobCancelledError())
         self.next = None
+        delay = retry_delay(self.claim.attempts)
         try:
             with self.taker.link.begin() as execute:
-                self._write_failure(execute, state, failure)
+                self._write_failure(execute, state, failure, delay)
         except JobLostError as lost:
             return self._lost(lost)
         presence.forget_cancel(self.claim)
         log = logger.warning if state == "ready" else logger.info if state == "cancelled" else logger.error
         log(
-            "Job %s (%s), its attempt %d of %d, failed and is %s now: %s",
-            *(self.claim.id, self.claim.func, self.claim.attempts, self.claim.max_attempts, state, failure.summary),
+            "Job %s (%s), its attempt %d of %d, failed and is %s: %s",
+            *(self.claim.id, self.claim.func, self.claim.attempts, self.claim.max_attempts),
+            f"tried again in {delay:.0f} s" if state == "ready" else f"{state} now",
+            failure.summary,
             exc_info=error if failure.kind == "exception" else None,
         )
         return self._end(state, error)
 
-    def _write_failure(self, execute: Execute, state: str, failure: Failure) -> None:
+    def _write_failure(self, execute: Execute, state: str, failure: Failure, delay: float) -> None:
         now = get_state(self.app).clock.now()
         error = failure.to_text()
         if state == "ready":
-            run_at = now + timedelta(seconds=retry_delay(self.claim.attempts))
+            run_at = now + timedelta(seconds=delay)
             self._write(execute, "try_again", run_at=run_at, error=error)
         else:
             self._write(execute, "end", state=state, error=error, now=now, expires_at=expiry(state, now))

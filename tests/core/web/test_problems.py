@@ -7,11 +7,12 @@ import pickle
 import typing as t
 
 import pytest
-from flask import Response, abort
+from flask import Response, abort, request
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import HTTPException, NotFound, Unauthorized
 
 from myapp import ApiException, ApiResult, ValidationError
+from myapp.core.web import read_json
 
 if t.TYPE_CHECKING:
     from myapp import CustomFlask
@@ -107,6 +108,30 @@ def test_page_escapes_and_does_not_depend_on_what_broke(db_app: CustomFlask, cap
     assert (bare.status_code, bare.mimetype) == (400, "text/html")
     assert "<script>" not in bare.text
     assert "could not be rendered" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b'{"pin": hunter2}', "expected a JSON value (line 1, column 9)."),
+        (b'{"pin": 1,\n "hunter2": }', "(line 2, column 13)."),
+        (b"", "zero-length, empty document (line 1, column 1)."),
+        (b'["hunter2\xff"]', "(line 1, column "),
+        (b"[" * 5000 + b"1" * 30 + b"]" * 5000, "The body is not JSON"),
+    ],
+)
+def test_json_that_cannot_be_read_is_a_400_that_says_where(db_app: CustomFlask, body: bytes, says: str) -> None:
+    """The place, for `get_json()` and for what reads a body for `@background`, and nothing of what was sent."""
+    db_app.post("/plain", endpoint="plain")(lambda: {"got": request.get_json()})
+    db_app.post("/ours", endpoint="ours")(lambda: {"got": read_json()})
+    for path in ("/plain", "/ours"):
+        answer = db_app.test_client().post(path, data=body, content_type="application/json")
+        assert (answer.status_code, answer.mimetype) == (400, "application/problem+json")
+        assert says in answer.json["detail"]
+        assert "hunter2" not in answer.text
+    form = db_app.test_client().post("/plain", data={"pin": "hunter2"})
+    assert form.status_code == 415
+    assert "application/json" in form.json["detail"]
 
 
 def test_headers_of_the_exception_stay(db_app: CustomFlask) -> None:

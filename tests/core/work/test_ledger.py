@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -392,3 +393,20 @@ def test_id_of_a_row_that_was_not_flushed_is_refused(db_app: CustomFlask) -> Non
         get_db().flush()
         rename.enqueue(item.id, "b", note=None, tag=None, more=None)  # type: ignore[arg-type]
     assert count(db_app) == 1
+
+
+def test_log_says_when_a_job_is_tried_again(db_app: CustomFlask, caplog: pytest.LogCaptureFixture) -> None:
+    """And what became of it when it is not."""
+    with db_app.task():
+        add_and_fail.enqueue("a")
+    for seconds in (2, 4, 0):
+        drain(db_app)
+        get_state(db_app).clock.advance(seconds * 1.3)
+
+    said = [record.getMessage() for record in caplog.records if "its attempt" in record.getMessage()]
+
+    assert [re.sub(r"^.*its ", "", line) for line in said[2:]] == [
+        "attempt 3 of 3, failed and is dead now: ArithmeticError: after the write"
+    ]
+    for line, pattern in zip(said, (r"again in 2 s:", r"again in [345] s:"), strict=False):
+        assert re.search(pattern, line), line
