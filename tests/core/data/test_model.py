@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from myapp import Model, ValidationError, get_db
-from myapp.core.data import get_engine
+from myapp.core.data import drop_models, get_engine
 from myapp.core.errors import MyappError
 from tests.conftest import Item
 
@@ -169,7 +169,7 @@ def test_from_dict_of_what_is_no_object(body: t.Any) -> None:
 
 
 def test_each_owner_has_a_registry_of_its_own(
-    db_app: CustomFlask, backend: str, monkeypatch: pytest.MonkeyPatch
+    db_app: CustomFlask, backend: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     """A plugin whose mapper cannot be configured does not keep the core from asking its tables."""
     source = """
@@ -185,6 +185,8 @@ class Broken(Model):
     module = types.ModuleType(f"myapp_plugins.broken_{backend}")
     # SQLAlchemy looks the names of annotations up in the module.
     monkeypatch.setitem(sys.modules, module.__name__, module)
+    # Broken mappers are an error wherever all of them are configured, as long as nobody has collected them.
+    request.addfinalizer(lambda: drop_models(frozenset({module.__name__})))
     exec(compile(source, "broken.py", "exec"), module.__dict__)
     assert "broken_things" not in Item.metadata.tables
     with pytest.raises(sa.exc.InvalidRequestError), db_app.task():
