@@ -149,7 +149,12 @@ def reports_of_modules(app: Flask | None) -> Sequence[ModuleReport]:
 
 def reports_of_plugins(app: Flask | None) -> Sequence[PluginReport]:
     """Return what is known of each plugin; what its manifest says without an app."""
-    return part("plugins").get_report(app) if app is not None else _known("plugins", known_plugins)
+    if app is None:
+        return _known("plugins", known_plugins)
+    trouble = part("ops").look_at_tables(app)
+    if trouble:
+        click.echo(trouble, err=True)
+    return t.cast("Sequence[PluginReport]", part("plugins").get_report(app))
 
 
 def known_modules() -> list[ModuleReport]:

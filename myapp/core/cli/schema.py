@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import sys
 import typing as t
+from dataclasses import asdict
 
 import click
 from flask import current_app
 from flask.cli import AppGroup, with_appcontext
 
 from .. import data, discovery
+from ..errors import SchemaError
 from ..tasks import untasked
 
 if t.TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from flask import Flask
 
 # A migration is a transaction of its own, with foreign keys off: these commands are no tasks.
@@ -75,19 +80,40 @@ def current(as_json: bool) -> None:
     """Show how far the tables of each owner have come."""
     positions = data.positions(_app())
     if as_json:
-        owners = [
-            {"owner": position.owner, "current": position.current, "newest": position.newest} for position in positions
-        ]
-        click.echo(json.dumps({"schema": 1, "owners": owners}))
-        return
-    for position in positions:
-        state = "up to date" if position.is_current else "behind: run `flask db upgrade`"
-        click.echo(f"{position.owner:<20} {position.current or 'nothing':<16} {state}")
+        click.echo(json.dumps({"schema": 1, "owners": [asdict(position) for position in positions]}))
+    else:
+        for position in positions:
+            state = "up to date" if position.is_current else position.problem or "behind: run `flask db upgrade`"
+            click.echo(f"{position.owner:<20} {position.current or 'nothing':<16} {state}")
+    if any(position.problem for position in positions):
+        sys.exit(1)
+
+
+def upgrade_tables(app: Flask, owners: Iterable[str]) -> None:
+    """Upgrade the tables of ``owners``, in this order, and say what has changed.
+
+    :raises click.ClickException: in the end, with each owner whose tables could not be upgraded; at once when they are
+        the core's, to which those of the others may refer.
+    """
+    problems: list[str] = []
+    lines: list[str] = []
+    for name in owners:
+        try:
+            lines += data.upgrade(app, names=[name])
+        except SchemaError as error:
+            problems.append(error.message)
+            if name == "core":
+                break
+    for line in lines:
+        click.echo(line)
+    if problems:
+        raise click.ClickException("\n".join(problems))
+    if not lines:
+        click.echo("The tables are up to date.")
 
 
 def _upgrade() -> None:
-    lines = data.upgrade(_app())
-    click.echo("\n".join(lines) if lines else "The tables are up to date.")
+    upgrade_tables(_app(), list(data.get_schema(_app()).owners))
 
 
 for _command in (init_db, upgrade, downgrade, revision, current):

@@ -9,15 +9,14 @@ from .guarded import RESOURCE, end_guard, flush_pending
 from .migrations import (
     Position,
     downgrade,
-    ensure_schema,
     find_differences,
+    find_position,
     get_schema,
     init_schema,
     positions,
     register_migrations,
     revise,
     upgrade,
-    upgrades_by_itself,
 )
 from .model import Model
 from .outages import Outage, find_outage
@@ -31,6 +30,7 @@ from .registry import (
     model_packages,
     owner_package,
 )
+from .schema import ensure_schema, find_failure, find_failures, look_at_schema, upgrades_by_itself
 from .session import TaskSession, get_db, note_write
 from .sqlite import lock_of
 from .types import UTCDateTime
@@ -52,7 +52,10 @@ __all__ = [
     "ensure_schema",
     "find_broken",
     "find_differences",
+    "find_failure",
+    "find_failures",
     "find_outage",
+    "find_position",
     "get_db",
     "get_engine",
     "get_metadata",
@@ -60,6 +63,7 @@ __all__ = [
     "init_app",
     "iter_mappers",
     "lock_of",
+    "look_at_schema",
     "model_packages",
     "note_write",
     "owner_package",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import threading
+import traceback
 import typing as t
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,20 +11,18 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from ..config import get_config
 from ..errors import SchemaError
-from ..runtime import get_runtime
 from . import postgresql, sqlite
 from .engine import get_engine
+from .outages import find_outage
 from .registry import CORE, get_metadata
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from alembic.config import Config
+    from alembic.script import ScriptDirectory
     from flask import Flask
-
-logger = logging.getLogger("myapp.data")
 
 #: The folder with ``env.py`` and the template of new revisions; below it lie the core's own versions.
 SCRIPTS = Path(__file__).resolve().parents[2] / "migrations"
@@ -32,8 +30,10 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "migrations"
 
 #: What the version table of each owner begins with.
 VERSION_TABLE = "alembic_version_"
-#: No position is known.
-UNKNOWN = "?"
+NOT_FOUND = (
+    "The tables of {name} are at {current}, a revision that no file in {versions} has. If they are of newer code,"
+    " install that; if the file is missing, get it back."
+)
 # Alembic's `op` and `context` belong to the process, not to a thread.
 _alembic = threading.RLock()
 
@@ -62,32 +62,37 @@ class Owner:
 
 @dataclass
 class Schema:
-    """The owners of one app; the order is the order of upgrades."""
+    """The owners of one app; the order is the order of upgrades. What upper parts attach: who is not needed."""
 
     owners: dict[str, Owner] = field(default_factory=dict)
-
-
-@dataclass
-class Checked:
-    """What this process knows of the database: which owners it has seen at their newest version."""
-
-    lock: threading.RLock = field(default_factory=threading.RLock)
-    current: frozenset[str] = frozenset()
-    is_upgrading: bool = False
+    #: Whether everybody else is served while the tables of this owner are not those of the code.
+    is_optional: Callable[[str], bool] = lambda _: False
+    #: Refuses the session to what runs for an owner whose tables are not those of the code.
+    refuse: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
 class Position:
-    """How far one owner's tables have come."""
+    """How far one owner's tables have come.
+
+    :param problem: why an upgrade cannot bring them further, as a sentence with the remedy; most often empty.
+    """
 
     owner: str
     current: str | None
     newest: str | None
+    problem: str = ""
 
     @property
     def is_current(self) -> bool:
         """Whether nothing is left to be upgraded."""
-        return self.current == self.newest
+        return self.current == self.newest and not self.problem
+
+    def __str__(self) -> str:
+        return self.problem or (
+            f"The tables of {self.owner} are at {self.current or 'nothing'} and not at {self.newest}, which this code"
+            " needs. Run: flask db upgrade"
+        )
 
 
 def register_migrations(app: Flask, owner: str, package: str, folder: Path | str) -> None:
@@ -112,70 +117,40 @@ def get_schema(app: Flask) -> Schema:
     return t.cast("Schema", app.extensions["myapp.data"])
 
 
-def ensure_schema(app: Flask) -> None:
-    """Bring the tables up to date at the first use of the database in this process.
-
-    Development and tests upgrade; production refuses, because an upgrade is a decision of its operator.
-
-    :raises SchemaError: in production, when a migration is missing.
-    """
-    owners = get_schema(app).owners
-    checked = get_runtime(app).get("data.checked", Checked)
-    if checked.current.issuperset(owners):
-        return
-    with checked.lock:
-        if checked.is_upgrading:
-            raise SchemaError("A migration asked for get_db(). Use alembic's op.get_bind() and op.execute() in it.")
-        behind = [owner for owner in owners.values() if _newest(owner) is not None]
-        if behind and not checked.current.issuperset(owners):
-            checked.is_upgrading = True
-            try:
-                _bring_up_to_date(app)
-            finally:
-                checked.is_upgrading = False
-        checked.current |= frozenset(owners)
-
-
-def upgrades_by_itself(app: Flask) -> bool:
-    """Whether tables that are older than the code are upgraded without being asked."""
-    return get_config(app).is_development or app.testing
-
-
-def _bring_up_to_date(app: Flask) -> None:
-    missing = [position for position in positions(app) if not position.is_current]
-    if not missing:
-        return
-    if not upgrades_by_itself(app):
-        names = ", ".join(position.owner for position in missing)
-        raise SchemaError(f"The tables of {names} are not those of this code. Run: flask db upgrade")
-    for line in upgrade(app):
-        # Not a matter of information: somebody's tables have changed because a request came.
-        logger.warning("%s (development upgrades by itself)", line)
-
-
 def positions(app: Flask) -> list[Position]:
     """Return how far each owner's tables have come, the core first."""
-    return [_position(app, owner) for owner in get_schema(app).owners.values()]
+    return [find_position(app, name) for name in get_schema(app).owners]
 
 
-def _position(app: Flask, owner: Owner) -> Position:
+def find_position(app: Flask, name: str) -> Position:
+    """Return how far the tables of one owner have come."""
+    owner = get_owner(app, name)
     with get_engine(app).connect() as connection:
-        return Position(owner.name, _current(connection, owner), _newest(owner))
+        current = _current(connection, owner)
+    try:
+        newest, is_known = _read_versions(owner, current)
+    except SchemaError as error:
+        return Position(name, current, None, error.message)
+    problem = "" if is_known else NOT_FOUND.format(name=name, current=current, versions=owner.versions)
+    return Position(name, current, newest, problem)
 
 
 def upgrade(app: Flask, target: str = "head", *, names: Iterable[str] | None = None) -> list[str]:
     """Upgrade every owner's tables, each in one transaction, and return a sentence for each that changed.
 
     :param names: these owners alone.
-    :raises SchemaError: when rows are left whose foreign keys point nowhere; that owner's tables stay as they were.
+    :raises SchemaError: when a migration fails, or leaves rows whose foreign keys point nowhere; the tables of that
+        owner, and of those after it, stay as they were.
     """
     from alembic import command  # 100 ms, only where migrations run.
 
     lines: list[str] = []
     owners = get_schema(app).owners
     for owner in owners.values() if names is None else [get_owner(app, name) for name in names]:
-        newest = _newest(owner)
-        if newest is None or (target == "head" and _position(app, owner).is_current):
+        position = find_position(app, owner.name)
+        if position.problem:
+            raise SchemaError(position.problem)
+        if position.newest is None or (target == "head" and position.is_current):
             continue
         with _migrating(app, owner) as config:
             before = _current(config.attributes["connection"], owner)
@@ -255,7 +230,7 @@ def _migrating(app: Flask, owner: Owner) -> Iterator[Config]:
                 if not is_sqlite:
                     postgresql.lock_migrations(connection)
                 broken_before = _broken_references(connection) if is_sqlite else set()
-                with _explained(owner, _current(connection, owner)):
+                with _explained(app, owner, _current(connection, owner)):
                     yield _config(app, owner, connection)
                 if is_sqlite:
                     _check_foreign_keys(connection, owner, broken_before)
@@ -318,34 +293,69 @@ def _current(connection: sa.Connection, owner: Owner) -> str | None:
     return t.cast("str | None", connection.scalar(sa.select(table.c.version_num)))
 
 
-def _newest(owner: Owner) -> str | None:
-    """Return the newest revision of the owner's version files, or None when there are none."""
+def _read_versions(owner: Owner, current: str | None) -> tuple[str | None, bool]:
+    """Return the newest revision of the owner's version files, and whether ``current`` is one of them.
+
+    :raises SchemaError: when the files cannot be used.
+    """
     if not any(path.stem != "__init__" for path in owner.versions.glob("*.py")):
-        return None
+        return None, current is None
     from alembic.script import ScriptDirectory  # 100 ms, only where there are migrations.
 
-    script = ScriptDirectory(str(SCRIPTS), version_locations=[str(owner.versions)])
-    with _explained(owner):
-        return script.get_current_head()
+    with _explained(None, owner, current):
+        script = ScriptDirectory(str(SCRIPTS), version_locations=[str(owner.versions)])
+        newest = script.get_current_head()
+        return newest, current in (None, newest) or current in _revisions(script)
+
+
+def _revisions(script: ScriptDirectory) -> set[str]:
+    return {revision.revision for revision in script.walk_revisions()}
 
 
 @contextmanager
-def _explained(owner: Owner, current: str | None = UNKNOWN) -> Iterator[None]:
-    """Turn what Alembic says into what to do.
+def _explained(app: Flask | None, owner: Owner, current: str | None) -> Iterator[None]:
+    """Turn what Alembic says, or a version file that fails, into what to do.
 
-    :raises SchemaError: in the place of Alembic's error.
+    :param app: where the database is used; an outage of it is nobody's mistake.
+    :raises SchemaError: in the place of the error.
     """
     from alembic.util import CommandError  # 100 ms, only where migrations run.
 
+    position = f"Its tables are at {current or 'nothing'}."
     try:
         yield
+    except SchemaError:
+        raise
     except CommandError as error:
-        position = f" Its tables are at {current or 'nothing'}." if current != UNKNOWN else ""
         raise SchemaError(
-            f"The migrations of {owner.name} in {owner.versions} do not fit: {error}.{position} If the tables are of"
+            f"The migrations of {owner.name} in {owner.versions} do not fit: {error}. {position} If the tables are of"
             " newer code, install that; if a file is missing, get it back; if there are several heads, let one follow"
             " the other."
         ) from error
+    # SystemExit as well: it is a version file that ends, and not the process.
+    except (Exception, SystemExit) as error:
+        if app is not None and find_outage(app, error) is not None:
+            raise
+        raise SchemaError(
+            f"A migration of {owner.name} fails at {_place(error, owner)}: {_message(error)}. {position} Correct it and"
+            " run: flask db upgrade"
+        ) from error
+
+
+def _place(error: BaseException, owner: Owner) -> str:
+    """Return the file and the line of the owner's version file that failed, as far as that is known."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).parent == owner.versions]
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else str(owner.versions)
+
+
+def _message(error: BaseException) -> str:
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    # SQLAlchemy's last line is an address with its documentation.
+    lines = [line for line in text.splitlines() if not line.startswith("(Background on this error")]
+    return f"{type(error).__name__}: {' '.join(lines)}".removesuffix(": ").removesuffix(".")
 
 
 def init_schema(app: Flask) -> None:

@@ -16,7 +16,8 @@ from ..tasks import Effects, Resource, Task, get_task
 from . import postgresql, sqlite
 from .engine import committing, get_engine
 from .guarded import RESOURCE, GuardedSession
-from .migrations import ensure_schema
+from .migrations import get_schema
+from .schema import ensure_schema
 
 logger = logging.getLogger("myapp.data")
 
@@ -140,12 +141,14 @@ def get_db() -> TaskSession:
 
     :raises NoTaskError: outside of an application context.
     :raises TaskEndedError: when the task has ended.
+    :raises SchemaError: when the tables are not those of the code.
     """
     task = get_task()
     session: TaskSession | None = task.resource(RESOURCE)
     if session is None:
         task.check_open("get_db()")
-        ensure_schema(task.app)
+        if ensure_schema(task.app):
+            get_schema(task.app).refuse()
         session = TaskSession(get_engine(task.app), task)
         task.bind(
             Resource(

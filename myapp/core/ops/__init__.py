@@ -7,7 +7,7 @@ import typing as t
 from . import banner, explain, health, status
 from .doctor import Finding, iter_findings
 from .explain import PathReport, Unserved, explain_path
-from .health import check_health
+from .health import check_health, look_at_tables
 from .status import is_operator, read_status
 from .watch import watch_folders
 
@@ -23,6 +23,7 @@ __all__ = [
     "init_app",
     "is_operator",
     "iter_findings",
+    "look_at_tables",
     "read_status",
     "watch_folders",
 ]

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from .. import data, discovery, plugins
 from ..config import MINIMUM_SECRET_BYTES, get_config
+from ..errors import SchemaError
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +20,7 @@ if t.TYPE_CHECKING:
 
 
 CLASH_HINT = "Let one of the two use another name."
+BEHIND_HINT = "Nothing is served before that."
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,12 @@ class Finding:
 
 
 def iter_findings(app: Flask) -> Iterator[Finding]:
-    """Look at everything, and yield what is wrong with it. Nothing is written."""
+    """Look at everything, and yield what is wrong with it.
+
+    Nothing is written but what the first use of the database writes in development: the tables.
+    """
+    # First: what is wrong with the tables of a plugin is in its report then.
+    of_database = list(_iter_database(app))
     yield from _iter_settings(app)
     for module in discovery.get_report(app):
         if module.problem is not None:
@@ -53,7 +60,7 @@ def iter_findings(app: Flask) -> Iterator[Finding]:
             if problem.code != "rule-taken":
                 yield Finding(f"plugin.{problem.code}", plugin.name, problem.summary, problem.hint)
     yield from _iter_clashes(app)
-    yield from _iter_database(app)
+    yield from of_database
     yield from _iter_instance(get_config(app).instance_path)
 
 
@@ -87,7 +94,12 @@ def _iter_clashes(app: Flask) -> Iterator[Finding]:
 
 
 def _iter_database(app: Flask) -> Iterator[Finding]:
+    failure = ""
     try:
+        try:
+            data.look_at_schema(app)
+        except SchemaError as error:
+            failure = error.message
         positions = data.positions(app)
     except (SQLAlchemyError, OSError) as error:
         outage = data.find_outage(app, error)
@@ -95,13 +107,27 @@ def _iter_database(app: Flask) -> Iterator[Finding]:
         hint = discovery.describe(error) if outage is None else outage.remedy
         yield Finding("database.unreachable", "MYAPP_DATABASE_URL", summary, hint)
         return
-    # Development and tests upgrade at the first use.
-    if data.upgrades_by_itself(app):
+    if failure and data.upgrades_by_itself(app):
+        yield Finding("database.upgrade-failed", "MYAPP_DATABASE_URL", failure, "Nothing is served before that.")
         return
     for position in positions:
-        if not position.is_current:
-            summary = f"The tables of {position.owner} are at {position.current or 'nothing'}, not {position.newest}."
-            yield Finding("database.behind", position.owner, summary, "Run: flask db upgrade")
+        # What the rest can do without is the problem of a plugin, and in its report.
+        if not position.is_current and position.owner not in data.find_failures(app):
+            yield Finding("database.behind", position.owner, str(position), BEHIND_HINT)
+        elif position.is_current and data.upgrades_by_itself(app):
+            yield from _iter_differences(app, position.owner)
+
+
+def _iter_differences(app: Flask, owner: str) -> Iterator[Finding]:
+    """Yield that the models of ``owner`` are not its tables, for whoever writes them: a migration is missing."""
+    if owner == "core" and any(report.state.startswith("broken") for report in discovery.get_report(app)):
+        # The models of a module that cannot be imported are missing, and not its tables.
+        return
+    differences = data.find_differences(app, owner)
+    if differences:
+        summary = f"The models of {owner} are not its tables: {'; '.join(differences)}."
+        hint = f"Write a migration: flask db revision --of {owner} -m …; read it; then: flask db upgrade"
+        yield Finding("database.models-differ", owner, summary, hint)
 
 
 def _iter_instance(folder: Path) -> Iterator[Finding]:

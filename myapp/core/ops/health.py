@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from sqlalchemy.exc import SQLAlchemyError
 
 from .. import data
-from ..errors import MyappError
+from ..discovery import describe
+from ..errors import MyappError, SchemaError
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,10 +41,7 @@ def check_health(app: Flask) -> list[Check]:
     """Look at every dependency; each check says in a word what is wrong, and nothing that is secret."""
     started = time.perf_counter()
     try:
-        # Development upgrades by itself at the first use; what is left to do then is not a reason to be unready.
-        if data.upgrades_by_itself(app):
-            data.ensure_schema(app)
-        behind = [position.owner for position in data.positions(app) if not position.is_current]
+        behind = _find_behind(app)
     except (SQLAlchemyError, OSError, MyappError) as error:
         outage = data.find_outage(app, error)
         logger.error("The database is not ready: %s", error if outage is None else outage.remedy)
@@ -51,6 +49,42 @@ def check_health(app: Flask) -> list[Check]:
     else:
         is_ok, detail = not behind, f"not those of this code: {', '.join(behind)}" if behind else "current"
     return [Check("database", is_ok, detail, (time.perf_counter() - started) * 1000)]
+
+
+def _find_behind(app: Flask) -> list[str]:
+    """Return whose tables are behind of those without whom nothing is served; a plugin says its own by itself.
+
+    :raises SchemaError: when their tables cannot be upgraded.
+    """
+    # Development upgrades by itself at the first use; what is left to do then is not a reason to be unready.
+    if data.upgrades_by_itself(app):
+        data.ensure_schema(app)
+    schema = data.get_schema(app)
+    needed = [data.find_position(app, owner) for owner in schema.owners if not schema.is_optional(owner)]
+    problem = next((position.problem for position in needed if position.problem), "")
+    if problem:
+        raise SchemaError(problem)
+    behind = [position.owner for position in needed if not position.is_current]
+    if not behind:
+        data.look_at_schema(app)
+    return behind
+
+
+def look_at_tables(app: Flask) -> str:
+    """Find out which plugins have tables that are not those of their code, for the report of plugins.
+
+    :return: a sentence when that cannot be found out.
+    """
+    if data.get_schema(app).owners.keys() == {"core"}:
+        return ""
+    try:
+        data.look_at_schema(app)
+    except (SQLAlchemyError, OSError) as error:
+        outage = data.find_outage(app, error)
+        return f"The tables were not looked at: {describe(error) if outage is None else outage.remedy}"
+    except SchemaError as error:
+        return error.message
+    return ""
 
 
 def wrap(app: Flask) -> None:

@@ -10,6 +10,7 @@ from .breaker import get_guards
 from .health import attach_health
 from .report import get_report, get_state
 from .slots import attach_slots
+from .tables import attach_tables
 
 if t.TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,11 +26,12 @@ HEADER = "X-Myapp-Degraded"
 
 
 def attach(app: Flask, state: PluginState, order: Sequence[Candidate]) -> None:
-    """Attach slots, health checks and policies of the plugins that were registered.
+    """Attach slots, health checks, policies and the look at the tables of the plugins that were registered.
 
     :param order: what was built, for the manifests.
     """
     get_guards(app).is_critical = lambda plugin: _is_critical(app, plugin)
+    attach_tables(app, state, order)
     attach_slots(app, state)
     app.extensions[EXTENSION] = attach_health(app, state)
     added = {candidate.name: candidate.manifest.get("csp") for candidate in order}

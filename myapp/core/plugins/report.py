@@ -9,7 +9,7 @@ from types import MappingProxyType
 from ..discovery import Problem
 
 if t.TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from flask import Flask
 
@@ -65,6 +65,7 @@ STATES: Mapping[str, State] = MappingProxyType(
         "enabled-failed": "broken-register",
         "mapper-failed": "broken-register",
         "ready-failed": "degraded",
+        "tables-failed": "degraded",
         "runtime-failed": "degraded",
         "template-outside": "degraded",
     }
@@ -99,6 +100,7 @@ HINTS: Mapping[str, str] = MappingProxyType(
         "enabled-failed": "Correct what the message names and restart.",
         "mapper-failed": "Correct the model that the message names and restart.",
         "ready-failed": "Correct what the message names and restart.",
+        "tables-failed": "Do what the message says, or `flask plugins disable NAME`; its pages answer 503 until then.",
         "template-outside": "Move the files into the folder of the plugin's name, and name them so: shop/page.html.",
         "runtime-failed": "Look into the log; correct what the message names, and restart.",
     }
@@ -147,6 +149,10 @@ class PluginState:
     is_discovered: bool = True
     #: What was registered, in the order of the plan, which is the order of hook calls.
     active: list[tuple[PluginContext, t.Any]] = field(default_factory=list)
+    #: Whose tables each of these cannot do without: those of the plugins that it requires, and its own.
+    needs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    #: What keeps a plugin's tables from being those of its code, as far as is known; the database is not asked.
+    find_tables_failure: Callable[[str], str] = lambda _: ""
     reports: tuple[PluginReport, ...] = ()
 
 
@@ -168,7 +174,10 @@ def _as_it_is_now(app: Flask, report: PluginReport) -> PluginReport:
     failing = guards.find_failing(report.name) if guards is not None else None
     if report.state != "active":
         return report
-    if failing is not None:
+    tables = get_state(app).find_tables_failure(report.name)
+    if tables:
+        code, summary = "tables-failed", tables
+    elif failing is not None:
         code, summary = "runtime-failed", failing.summary
     elif files is not None and report.name in files.outside:
         code, summary = "template-outside", files.outside[report.name]

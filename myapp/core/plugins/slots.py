@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 import typing as t
 from contextvars import ContextVar
 from types import MappingProxyType
@@ -21,6 +22,8 @@ if t.TYPE_CHECKING:
     from .breaker import Guards
     from .report import PluginState
 
+    F: t.TypeAlias = Callable[..., t.Any]
+
 #: The slots of the core's templates; a template of a plugin may have more, of other names.
 SLOTS: Mapping[str, str] = MappingProxyType(
     {
@@ -33,17 +36,15 @@ SLOTS: Mapping[str, str] = MappingProxyType(
         "error": "the page of an error, below its detail; `problem` is in the context",
     }
 )
-_rendering: ContextVar[frozenset[Guard]] = ContextVar("myapp.slots", default=frozenset())
+_rendering: ContextVar[frozenset[str]] = ContextVar("myapp.slots", default=frozenset())
 NOTHING = Markup()
 
 
 class SlotGuard(Guard):
-    """The slot stays empty."""
+    """The slot stays empty. Each slot has a guard of its own: that one is filled says nothing about another."""
 
-    kind = "slot"
-
-    def __init__(self, guards: Guards, plugin: str, function: Callable[..., t.Any], call: Callable[..., t.Any]) -> None:
-        super().__init__(guards, plugin, function)
+    def __init__(self, guards: Guards, plugin: str, caller: F, call: F) -> None:
+        super().__init__(guards, plugin, t.cast("t.Any", caller).__wrapped__)
         self.target = call
 
     def run(self, *args: t.Any) -> Markup:
@@ -52,12 +53,12 @@ class SlotGuard(Guard):
         :raises RuntimeError: inside of itself, for the call around it, which fails.
         """
         active = _rendering.get()
-        if self in active:
+        if self.plugin in active:
             raise RuntimeError(
                 "A slot was rendered with a template that has the slots of a page. Render one that does not extend"
                 " base.html."
             )
-        token = _rendering.set(active | {self})
+        token = _rendering.set(active | {self.plugin})
         try:
             return t.cast("Markup", super().run(*args))
         finally:
@@ -79,25 +80,41 @@ class SlotGuard(Guard):
 def attach_slots(app: Flask, state: PluginState) -> None:
     """Give templates ``slot(name)``: what the plugins put there, in the order of ``flask plugins list``."""
     guards = get_guards(app)
-    slots: list[SlotGuard] = []
+    makers: list[Callable[[str], SlotGuard]] = []
     for plugin, target in state.active:
         caller = state.hooks.find_caller("myapp_slot", target)
         if caller is not None:
             call = functools.partial(_call, caller, {"app": app, "plugin": plugin})
-            slots.append(SlotGuard(guards, plugin.name, t.cast("t.Any", caller).__wrapped__, call))
-    guards.guards.extend(slots)
-    app.jinja_env.globals["slot"] = _make_slot(slots) if slots else _empty
+            makers.append(functools.partial(_make_guard, guards, plugin.name, caller, call))
+    app.jinja_env.globals["slot"] = _make_slot(makers) if makers else _empty
 
 
 def _call(caller: Callable[..., t.Any], arguments: dict[str, t.Any], name: str, context: Mapping[str, t.Any]) -> t.Any:
     return caller(**arguments, name=name, context=context)
 
 
-def _make_slot(slots: list[SlotGuard]) -> Callable[[Context, str], Markup]:
+def _make_guard(guards: Guards, plugin: str, caller: F, call: F, name: str) -> SlotGuard:
+    guard = SlotGuard(guards, plugin, caller, call)
+    guard.kind = f"slot {name}"
+    guards.guards.append(guard)
+    return guard
+
+
+def _make_slot(makers: list[Callable[[str], SlotGuard]]) -> Callable[[Context, str], Markup]:
+    # Made when a template first has the slot: those of plugins may have any names.
+    slots: dict[str, list[SlotGuard]] = {}
+    lock = threading.Lock()
+
+    def guards_of(name: str) -> list[SlotGuard]:
+        with lock:
+            if name not in slots:
+                slots[name] = [make(name) for make in makers]
+            return slots[name]
+
     @pass_context
     def slot(context: Context, name: str) -> Markup:
         view = MappingProxyType(context.get_all())
-        return NOTHING.join([guard.run(name, view) for guard in slots])
+        return NOTHING.join([guard.run(name, view) for guard in slots.get(name) or guards_of(name)])
 
     return slot
 

@@ -122,6 +122,19 @@ def test_tables_that_are_behind(make_app: MakeApp) -> None:
     }
 
 
+def test_tables_of_a_plugin_that_are_behind(make_app: MakeApp, tmp_path: Path) -> None:
+    """In lenient mode they are the problem of the plugin, and of nobody else."""
+    config = {
+        "TESTING": False,
+        "SECRET_KEY": "a key of the tests, and of nothing else",
+        "MYAPP_DATABASE_URL": f"sqlite:///{tmp_path / 'x.sqlite3'}",
+    }
+    assert make_app("realmon", config=config).test_cli_runner().invoke(args=["init-db"]).exit_code == 0
+    make_app("realmon", config=config).test_cli_runner().invoke(args=["db", "downgrade", "--of", "realmon", "base"])
+
+    assert findings(lambda: make_app("realmon", config=config, strict=False)) == {("plugin.tables-failed", "realmon")}
+
+
 def test_instance_folder_that_cannot_be_written(make_app: MakeApp, tmp_path: Path) -> None:
     """A file stands in its place."""
     (tmp_path / "file").touch()

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from myapp import UTCDateTime, get_db
 from myapp.core import data
 from myapp.core.errors import SchemaError
+from myapp.core.ops import iter_findings
 
 if t.TYPE_CHECKING:
     from pathlib import Path
@@ -250,6 +251,35 @@ def test_tables_of_newer_code_are_explained(make_app: t.Any, app: CustomFlask, s
     assert (answer.status_code, answer.json["checks"]) == (503, {"database": "wrong tables"})
 
 
+@pytest.mark.parametrize("rest", [(), ("0009_other.py",)])
+def test_missing_revision_files_are_told_everywhere(app: CustomFlask, shop: Path, rest: tuple[str, ...]) -> None:
+    """Also when no file is left. Nobody says that the tables are up to date, or that an upgrade will do."""
+    data.upgrade(app)
+    (shop / "0001_first.py").unlink()
+    for name in rest:
+        write(shop, name, FIRST.replace('"0001"', '"0009"'), owner="shop")
+    what = f"The tables of shop are at 0001, a revision that no file in {shop} has."
+
+    for args in (["db", "upgrade"], ["init-db"], ["db", "current"], ["db", "current", "--json"]):
+        result = app.test_cli_runner().invoke(args=args)
+        assert (result.exit_code, what in result.output) == (1, True), args
+        assert "get it back" in result.output
+        assert "The tables are up to date" not in result.output
+    assert any(finding.subject == "shop" or what in finding.summary for finding in iter_findings(app))
+    assert app.test_client().get("/readyz").status_code == 503
+
+
+def test_model_without_a_migration_is_told(app: CustomFlask, shop: Path) -> None:
+    """By the doctor of whoever develops: the error of the database names a column alone."""
+    data.upgrade(app)
+    assert not [finding for finding in iter_findings(app) if finding.id != "database.models-differ"]
+    [finding] = iter_findings(app)
+    # The models of shop are none here, and its tables are two.
+    assert (finding.id, finding.subject) == ("database.models-differ", "shop")
+    assert "shop_parents" in finding.summary
+    assert "flask db revision --of shop -m" in finding.hint
+
+
 def test_migration_that_asks_for_the_session_is_told(app: CustomFlask, tmp_path: Path) -> None:
     """get_db() would wait for the migration that it is a part of."""
     source = FIRST.replace("def upgrade():\n", "def upgrade():\n        from myapp import get_db; get_db()\n")
@@ -283,4 +313,4 @@ def test_folder_that_is_none_is_named(app: CustomFlask, tmp_path: Path) -> None:
 def test_db_current_as_json(app: CustomFlask, shop: Path) -> None:
     """One document on stdout with every owner."""
     result = app.test_cli_runner().invoke(args=["db", "current", "--json"])
-    assert '{"owner": "shop", "current": null, "newest": "0001"}' in result.stdout
+    assert '{"owner": "shop", "current": null, "newest": "0001", "problem": ""}' in result.stdout

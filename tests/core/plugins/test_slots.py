@@ -10,6 +10,7 @@ from flask import abort, render_template, render_template_string
 from markupsafe import Markup
 
 from myapp.core.plugins import get_report
+from myapp.core.plugins.breaker import FAILURES
 from myapp.core.plugins.slots import SLOTS
 
 if t.TYPE_CHECKING:
@@ -108,6 +109,26 @@ def test_a_slot_that_fails_stays_empty(make_filled: MakeApp, slot: Slot, caplog:
     assert len(caplog.records) == 1
     assert "its slot" in caplog.text
     assert "test_slots" in caplog.text
+
+
+def test_a_slot_that_always_fails_is_seen_and_skipped(make_filled: MakeApp) -> None:
+    """The page has others that the same function fills; they go on, and are no recovery of the one that fails."""
+    calls: list[str] = []
+
+    def fill(name: str, context: t.Any) -> str | None:
+        calls.append(name)
+        return str(1 / 0) if name == "home" else None
+
+    app = make_filled(fill)
+    client = app.test_client()
+    for _ in range(FAILURES + 3):
+        assert client.get("/").status_code == 200
+
+    [report] = get_report(app)
+    assert report.state == "degraded"
+    assert report.problem is not None
+    assert report.problem.summary.startswith("its slot home ")
+    assert (calls.count("home"), calls.count("nav")) == (FAILURES, FAILURES + 3)
 
 
 def test_a_slot_of_a_critical_plugin_answers_503(make_filled: MakeApp) -> None:
