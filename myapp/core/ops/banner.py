@@ -44,7 +44,7 @@ def _iter_lines(app: Flask) -> Iterator[str]:
         yield f"  {'SAFE MODE':<11}MYAPP_SAFE_MODE is on: no plugin is loaded, not even a critical one."
     modules, extensions = discovery.get_report(app), plugins.get_report(app)
     for title, command, reports in (("blueprints", "blueprints", modules), ("plugins", "plugins", extensions)):
-        names = [report.name for report in reports if report.state == "active"]
+        names = [report.name for report in reports if report.state in ("active", "degraded")]
         yield f"  {title:<11}{', '.join(names) or 'none'}"
         for report in reports:
             if report.problem is not None:

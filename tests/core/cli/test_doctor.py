@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import typing as t
 
 from click.testing import Result
@@ -133,6 +136,16 @@ def test_tables_of_a_plugin_that_are_behind(make_app: MakeApp, tmp_path: Path) -
     make_app("realmon", config=config).test_cli_runner().invoke(args=["db", "downgrade", "--of", "realmon", "base"])
 
     assert findings(lambda: make_app("realmon", config=config, strict=False)) == {("plugin.tables-failed", "realmon")}
+
+
+def test_json_is_all_that_is_printed(tmp_path: Path) -> None:
+    """In a process of its own: what Alembic prints goes past a runner of tests."""
+    own = {"FLASK_APP": "myapp:create_app()", "MYAPP_PROFILE": "development", "MYAPP_INSTANCE_PATH": str(tmp_path)}
+    command = [sys.executable, "-m", "myapp", "doctor", "--json"]
+
+    ended = subprocess.run(command, env=os.environ | own, cwd=tmp_path, capture_output=True, timeout=60, check=False)
+
+    assert (ended.returncode, json.loads(ended.stdout)) == (0, {"schema": 1, "doctor": []})
 
 
 def test_instance_folder_that_cannot_be_written(make_app: MakeApp, tmp_path: Path) -> None:
