@@ -14,7 +14,7 @@ import click
 from flask.cli import run_command
 from werkzeug.serving import is_running_from_reloader
 
-from .. import discovery
+from .. import discovery, plugins
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,7 +30,8 @@ IGNORED_FOLDERS = frozenset({"__pycache__", "node_modules"})
 
 
 def watch_folders(loaded: Loaded) -> None:
-    """Restart the server when a Python file appears, changes or goes in the blueprint packages and plugin folders.
+    """Restart the server when a Python file appears, changes or goes in the blueprint packages, the plugin folders and
+    the folders of plugins that are installed for editing.
 
     Only in the child of the reloader of ``flask run``, in a thread that ends with the process. Called before the app
     is built: a file that appears meanwhile is not missed, and an app that cannot be built is built again when what
@@ -40,7 +41,7 @@ def watch_folders(loaded: Loaded) -> None:
     if context is None or context.command is not run_command or not is_running_from_reloader():
         return
     folders = [folder for root in loaded.settings.blueprint_packages for folder in discovery.find_folders(root)]
-    folders += [str(folder) for folder in loaded.plugin_dirs]
+    folders += [str(folder) for folder in (*loaded.plugin_dirs, *plugins.iter_editable())]
     # What the operator excludes from Werkzeug's reloader is excluded from this one.
     excluded = tuple(context.params.get("exclude_patterns") or ())
     before = take_snapshot(folders, excluded)
@@ -50,11 +51,13 @@ def watch_folders(loaded: Loaded) -> None:
 def take_snapshot(folders: Iterable[str], excluded: Iterable[str] = ()) -> Snapshot:
     """Return when each Python file below ``folders`` has changed; a folder that is not there has none.
 
+    :param folders: a file counts as one with this file alone.
     :param excluded: patterns of paths that are left out, as ``flask run --exclude-patterns`` has them.
     """
     snapshot: Snapshot = {}
     for top in folders:
-        for folder, inner, files in os.walk(top):
+        walk = [(str(Path(top).parent), list[str](), [Path(top).name])] if Path(top).is_file() else os.walk(top)
+        for folder, inner, files in walk:
             inner[:] = [name for name in inner if name not in IGNORED_FOLDERS and not name.startswith(".")]
             for path in (os.path.join(folder, name) for name in files if name.endswith(".py")):
                 if not any(fnmatch.fnmatch(path, pattern) for pattern in excluded):

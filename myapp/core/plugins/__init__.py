@@ -28,6 +28,7 @@ if t.TYPE_CHECKING:
     from .report import get_report as get_report
     from .report import is_discovered as is_discovered
     from .scaffold import create_plugin as create_plugin
+    from .scan import iter_editable as iter_editable
     from .state import Kept as Kept
     from .state import StateFile as StateFile
     from .state import decide as decide
@@ -54,6 +55,7 @@ __all__ = [
     "init_app",
     "is_discovered",
     "iter_declared",
+    "iter_editable",
     "iter_unknown_names",
     "measure",
     "read_manifests",
@@ -89,6 +91,7 @@ _MODULES = {
     "read_manifests": "offline",
     "read_state": "state",
     "iter_declared": "offline",
+    "iter_editable": "scan",
     "scan_offline": "offline",
     "start": "lifecycle",
 }

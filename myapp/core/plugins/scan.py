@@ -27,6 +27,8 @@ logger = logging.getLogger("myapp.plugins")
 
 GROUP = "myapp.plugins"
 SKIPPED_NAMES = frozenset({"tests", "conftest", "setup"})
+#: Where pip copies to; Debian's has a name of its own.
+SITES = frozenset({"site-packages", "dist-packages"})
 #: Ranks of the sources; folders come after these, each with a rank of its own, in the order in which they are listed.
 ENTRY_POINT, FOLDER = 1, 2
 
@@ -74,6 +76,18 @@ def scan(folders: Sequence[Path]) -> list[Candidate]:
     for number, folder in enumerate(folders):
         found.extend(_iter_folder(folder, FOLDER + number))
     return sorted(found, key=lambda candidate: (candidate.rank, candidate.name))
+
+
+def iter_editable() -> Iterator[Path]:
+    """Yield the package folder, or the only file, of each installed plugin that lies where somebody edits it.
+
+    That is every place but those that pip copies to: an editable installation, a folder on ``PYTHONPATH``.
+    """
+    for candidate in _iter_entry_points():
+        sources = _files_of(candidate.module.partition(":")[0])
+        if sources and not SITES & {*sources[-1].parts}:
+            # The outermost package: the entry point may name a module in it.
+            yield sources[-1].parent if sources[-1].name == "__init__.py" else sources[-1]
 
 
 def from_argument(wanted: t.Any, rank: int, known: Iterable[Candidate]) -> Candidate:

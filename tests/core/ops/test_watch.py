@@ -13,6 +13,8 @@ from flask.cli import run_command
 from myapp.core.config import load
 from myapp.core.ops import watch_folders
 from myapp.core.ops.watch import take_snapshot, wait_for_change
+from myapp.core.plugins import iter_editable
+from myapp.testing.folders import write_files
 from tests.servers.dropin import HOOK, MODULE, PROMISED_SECONDS, run_debug
 
 if t.TYPE_CHECKING:
@@ -23,6 +25,15 @@ BROKEN = MODULE.format(name="bad", path="/bad", text="never") + "\ndef (:\n"
 
 def is_shown(text: str) -> t.Callable[[int, str], bool]:
     return lambda status, body: (status, body) == (200, text)
+
+
+def install(folder: Path, name: str, **files: str) -> None:
+    """Make ``folder``, which is on the path, one in which the distribution ``name`` is installed for editing."""
+    information = {
+        f"{name}-1.0.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        f"{name}-1.0.dist-info/entry_points.txt": f"[myapp.plugins]\n{name} = {name}\n",
+    }
+    write_files(folder, information | files)
 
 
 @pytest.mark.live
@@ -47,8 +58,13 @@ def test_files_dropped_in_are_served(tmp_path: Path) -> None:
 
 @pytest.mark.live
 def test_errors_leave_the_server_alive(tmp_path: Path) -> None:
-    """File and line are printed; correcting it serves it, in a blueprint package and in a plugin folder."""
+    """File and line are printed; correcting it serves it, in a blueprint package, in a plugin folder, and in a plugin
+    that is installed for editing."""
+    install(tmp_path, "till", **{"till/__init__.py": "from .views import *\n", "till/views.py": "def (:\n"})
     with run_debug(tmp_path) as project:
+        project.wait_for_log(f"{tmp_path / 'till' / 'views.py'}:1: SyntaxError")
+        project.write("till/views.py", MODULE.format(name="till", path="/", text="till") + HOOK)
+        project.wait_for("/till/", is_shown("till"))
         project.write("team/hello.py", MODULE.format(name="hello", path="/hello", text="one"))
         project.wait_for("/hello", is_shown("one"))
         project.write("team/bad.py", BROKEN)
@@ -95,6 +111,20 @@ def test_snapshot_has_the_python_files_below_the_folders(tmp_path: Path) -> None
     snapshot = take_snapshot([str(tmp_path), str(tmp_path / "missing")], ["*_test.py"])
 
     assert sorted(snapshot) == [str(tmp_path / "a.py"), str(tmp_path / "b" / "c.py")]
+
+
+def test_plugins_in_site_packages_are_not_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody edits them. One of a single file is that file, and one in a package the whole package."""
+    for place in ("work", "site-packages"):
+        install(tmp_path / place, f"{place[0]}_one", **{f"{place[0]}_one.py": ""})
+        package = {f"{place[0]}_two/__init__.py": "", f"{place[0]}_two/plugin.py": ""}
+        install(tmp_path / place, f"{place[0]}_two.plugin", **package)
+        monkeypatch.syspath_prepend(str(tmp_path / place))
+
+    found = sorted(path for path in iter_editable() if path.is_relative_to(tmp_path))
+
+    assert found == [tmp_path / "work" / "w_one.py", tmp_path / "work" / "w_two"]
+    assert list(take_snapshot(map(str, found[:1]))) == [str(tmp_path / "work" / "w_one.py")]
 
 
 def test_snapshot_differs_when_a_file_changes(tmp_path: Path) -> None:
