@@ -42,6 +42,11 @@ if t.TYPE_CHECKING:
 HeadersArgument: t.TypeAlias = "Mapping[str, str] | Iterable[tuple[str, str]]"
 
 
+def end_sentence(text: str) -> str:
+    """Return ``text`` with a full stop, unless it has an end: what Python says of an error has none."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
 class MyappError(Exception):
     """The base of the errors that tell a developer or an operator what to do."""
 
@@ -93,8 +98,8 @@ class PluginError(MyappError, click.ClickException):
         self.summary = summary
         self.is_critical = is_critical
         self.traceback = traceback
-        suffix = " It is critical: nothing is served without it." if is_critical else ""
-        super().__init__(f"The plugin {plugin} cannot be served ({code}): {summary}{suffix}")
+        text = f"{end_sentence(summary)} It is critical: nothing is served without it." if is_critical else summary
+        super().__init__(f"The plugin {plugin} cannot be served ({code}): {text}")
 
     def as_critical(self) -> PluginError:
         """Return the same error of a plugin that nothing may be served without."""

@@ -24,3 +24,4 @@ def init_app(app: Flask) -> None:
     app.cli.add_command(people.tokens)
     app.cli.add_command(import_module(".jobs", __name__).jobs)
     app.cli.add_command(import_module(".mail", __name__).mail)
+    import_module(".missing", __name__).explain_missing(app)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field, replace
 
+from ..errors import end_sentence
+
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -29,6 +31,9 @@ class Problem:
     code: str
     summary: str
     hint: str
+
+    def __str__(self) -> str:
+        return f"{end_sentence(self.summary)} {self.hint}"
 
 
 @dataclass(frozen=True)

@@ -153,15 +153,18 @@ def _raise_for_rejected(plan: Plan, attempts: Attempts, is_strict: bool) -> None
     for report in plan.rejected:
         wrong = report.problem
         if wrong is not None and (is_strict or report.is_critical):
-            hint = f" {wrong.hint.replace('NAME', report.name)}" if report.is_critical else ""
             failure = attempts.plugins.get(report.name)
             raise PluginError(
                 report.name,
                 wrong.code,
-                wrong.summary + hint,
+                str(_named(wrong, report.name)) if report.is_critical else wrong.summary,
                 is_critical=report.is_critical,
                 traceback=failure.traceback if failure else "",
             )
+
+
+def _named(wrong: Problem, name: str) -> Problem:
+    return replace(wrong, hint=wrong.hint.replace("NAME", name))
 
 
 def _seal(

@@ -183,7 +183,7 @@ def _as_it_is_now(app: Flask, report: PluginReport) -> PluginReport:
         code, summary = "template-outside", files.outside[report.name]
     else:
         return report
-    return replace(report, state="degraded", problem=Problem(code, summary, HINTS[code]))
+    return replace(report, state="degraded", problem=Problem(code, summary, HINTS[code].replace("NAME", report.name)))
 
 
 def is_discovered(app: Flask) -> bool:

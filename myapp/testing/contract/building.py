@@ -30,7 +30,7 @@ def manifest_is_valid(trial: Trial) -> Iterator[str]:
     """It is there, can be read without an import, and says what the plugin is."""
     candidate = trial.candidate
     if candidate.problem is not None:
-        yield f"{candidate.problem.summary} {candidate.problem.hint}"
+        yield str(candidate.problem)
         return
     if not candidate.manifest:
         yield (
@@ -98,7 +98,7 @@ def boots_with_default_config(trial: Trial) -> Iterator[str]:
     if report.state not in SERVED and not explains:
         yield why_not_served(report)
     elif report.problem is not None and report.problem.code == "ready-failed":
-        yield f"It is served, but {report.problem.summary} {report.problem.hint}"
+        yield f"It is served, but {report.problem}"
 
 
 def builds_twice(trial: Trial) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import time
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -150,8 +150,8 @@ def why_not_served(report: PluginReport) -> str:
     """Return why the plugin of ``report`` is not active, and what to do."""
     if report.problem is None:
         return f"It is {report.state}: {report.reason}"
-    hint = _remedy(report.problem.code) or report.problem.hint
-    return f"It is not served ({report.state}): {report.problem.summary} {hint}"
+    problem = replace(report.problem, hint=_remedy(report.problem.code) or report.problem.hint)
+    return f"It is not served ({report.state}): {problem}"
 
 
 def _remedy(code: str) -> str:

@@ -318,3 +318,24 @@ def test_python_m_myapp_has_the_same_commands() -> None:
     """All of them, by the entry point of ``flask`` and by the module."""
     assert main.commands["plugins"] is plugins
     assert sorted(plugins.commands) == ["config", "disable", "enable", "inspect", "list", "migrate", "new"]
+
+
+def test_command_of_a_plugin_that_is_not_served_says_why(folder: Path, make_plugin_app: MakeApp) -> None:
+    """With the next step, and exit 2, as for any command that there is not; nothing is listed for it."""
+    (folder / "torn.py").write_text("def (:\n")
+    app = make_plugin_app(folder, MYAPP_PLUGINS_DISABLED=("shop",))
+
+    def run(*args: str) -> tuple[int, str]:
+        result = app.test_cli_runner().invoke(args=list(args))
+        return result.exit_code, result.output
+
+    code, said = run("shop", "restock")
+    assert code == 2
+    assert "Error: No such command 'shop': the plugin shop is disabled. MYAPP_PLUGINS_DISABLED names it." in said
+    code, said = run("torn", "list")
+    assert code == 2
+    assert "torn.py:1: SyntaxError: invalid syntax. Correct the line that the message names and restart." in said
+    for name in ("nothing", "fine"):
+        code, said = run(name)
+        assert (code, "plugin" in said) == (2, False)
+    assert "shop" not in run("--help")[1]
