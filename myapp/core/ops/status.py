@@ -53,17 +53,19 @@ def init_app(app: Flask) -> None:
 
 
 def read_status(app: Flask, *, is_complete: bool) -> dict[str, t.Any]:
-    """Return ``{"status": "ok"}``, or ``"degraded"`` when a check is not ok or something is not served.
+    """Return ``{"status": "ok"}``, or ``"degraded"`` when a check is not ok, or something is not served.
 
-    :param is_complete: whether version, uptime, checks, plugins and broken blueprint modules are told as well.
+    :param is_complete: whether version, uptime, safe mode, checks, plugins and broken blueprint modules are told, too.
     """
     state: OpsState = app.extensions[EXTENSION]
     # The plugins after the database, whose first look may have to bring the tables that theirs need.
     outcomes = plugins.measure([state.database]) + plugins.measure(plugins.get_probes(app))
     modules = [report for report in discovery.get_report(app) if report.problem is not None]
     reports = plugins.get_report(app)
+    is_safe = get_config(app).settings.safe_mode
     is_well = (
-        all(outcome.status == "ok" for outcome in outcomes)
+        not is_safe
+        and all(outcome.status == "ok" for outcome in outcomes)
         and not modules
         and not any(report.problem for report in reports)
     )
@@ -75,6 +77,7 @@ def read_status(app: Flask, *, is_complete: bool) -> dict[str, t.Any]:
         **status,
         "version": str(import_module(__name__.partition(".")[0]).__version__),
         "uptime_seconds": round(time.monotonic() - state.started, 1),
+        "safe_mode": is_safe,
         "checks": [{**outcome._asdict(), "milliseconds": round(outcome.milliseconds, 1)} for outcome in outcomes],
         "plugins": [
             {**_describe(report), "version": report.version, "failures": guards.count_failures(report.name)}

@@ -27,6 +27,8 @@ logger = logging.getLogger("myapp.plugins")
 
 GROUP = "myapp.plugins"
 SKIPPED_NAMES = frozenset({"tests", "conftest", "setup"})
+#: What only a plugin's file has at the beginning of a line.
+MEANT = re.compile(rb"^(__plugin__\s*[:=]|(async )?def myapp_)", re.MULTILINE)
 #: Where pip copies to; Debian's has a name of its own.
 SITES = frozenset({"site-packages", "dist-packages"})
 #: Ranks of the sources; folders come after these, each with a rank of its own, in the order in which they are listed.
@@ -151,11 +153,20 @@ def _iter_folder(folder: Path, rank: int) -> Iterator[Candidate]:
             continue
         if entry.is_dir() and (entry / "__init__.py").is_file():
             yield _in_folder(normalize(name), entry, entry / "__init__.py", folder, rank)
-        elif entry.is_dir() and any(entry.glob("*.py")):
-            wrong = problem("no-init-file", f"The folder {entry} has Python files and no __init__.py.")
+        elif entry.is_dir() and any(map(_is_meant, entry.glob("*.py"))):
+            wrong = problem("no-init-file", f"The folder {entry} has a plugin's Python files and no __init__.py.")
             yield Candidate(normalize(name), str(folder), rank, problem=wrong)
         elif entry.suffix == ".py":
             yield _in_folder(normalize(name), entry, entry, folder, rank)
+
+
+def _is_meant(file: Path) -> bool:
+    """Whether a file in a folder without ``__init__.py`` is a plugin's: any other folder may lie there, too."""
+    try:
+        return MEANT.search(file.read_bytes()) is not None
+    except OSError:
+        # A link that leads nowhere, or a folder called x.py.
+        return False
 
 
 def _in_folder(name: str, location: Path, file: Path, folder: Path, rank: int) -> Candidate:

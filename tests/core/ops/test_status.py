@@ -94,6 +94,14 @@ def test_development_tells_its_own_machine(
     assert ("version" in told) == is_told
 
 
+def test_safe_mode_is_told(make_status: MakeApp) -> None:
+    """No plugin is loaded, not even a critical one: that is not well, and an operator learns why."""
+    for is_safe, word in ((True, "degraded"), (False, "ok")):
+        app = make_status(MYAPP_SAFE_MODE=is_safe)
+        told = app.test_client().get("/status", headers=bearer(app, "ann@example.com", "status:read")).json
+        assert (told["status"], told["safe_mode"]) == (word, is_safe)
+
+
 def test_a_hung_check_does_not_hang_the_page(make_app: MakeApp) -> None:
     """Two at once are both answered in a good second."""
     gate = threading.Event()

@@ -7,6 +7,8 @@ import typing as t
 import pytest
 
 from myapp.core.config import load
+from myapp.core.discovery import Problem
+from myapp.core.errors import PluginError
 from myapp.core.plugins import HINTS, STATES, get_report, scan_offline
 from myapp.core.plugins.report import State
 
@@ -48,7 +50,7 @@ PAGES = "from flask import Blueprint\nbp = Blueprint({name!r}, __name__, templat
 PROBLEMS: dict[str, Case] = {
     "syntax-error": Case({"shop.py": "x = 1\ndef (:"}, says="shop.py:2: SyntaxError"),
     "import-failed": Case({"shop.py": "import shopping_missing"}, says="shop.py:1: ModuleNotFoundError"),
-    "no-init-file": Case({"shop/views.py": ""}, says="no __init__.py"),
+    "no-init-file": Case({"shop/views.py": "\ndef myapp_ready(): ..."}, says="no __init__.py"),
     "outside-folder": Case({"fine.py": ""}, says="is a link to"),
     "manifest-invalid": Case({"shop.py": "__plugin__ = {'nam': 1}\n1/0"}, says="Did you mean name?"),
     "name-invalid": Case({"Shop.py": "1/0"}, says="'Shop' is not a name for a plugin."),
@@ -215,3 +217,20 @@ def test_switch_of_an_object_is_asked(make_plugin_app: MakeApp) -> None:
     states = {report.name: report.state for report in get_report(make_plugin_app(wanted=[Off(), On()]))}
 
     assert states == {"off": "skipped", "on": "active"}
+
+
+def test_folder_that_is_none_is_no_problem(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
+    """A folder of documents with a script in it may lie beside the plugins; strict mode does not stop for it."""
+    folder = make_folder(
+        "plugins", {"docs/reference.py": "1/0  # def myapp_ready()", "docs/text.md": "__plugin__ = {}"}
+    )
+    (folder / "docs" / "lost.py").symlink_to("nowhere.py")
+
+    assert get_report(make_plugin_app(folder, strict=True)) == ()
+
+
+def test_messages_are_sentences() -> None:
+    """Python's words for an error have no full stop; a question has its own end."""
+    assert str(Problem("code", "x.py:1: SyntaxError: invalid syntax", "Correct it.")).endswith("syntax. Correct it.")
+    assert str(Problem("code", "Did you mean shop?", "Rename it.")) == "Did you mean shop? Rename it."
+    assert ": invalid syntax. It is critical" in str(PluginError("shop", "code", "invalid syntax", is_critical=True))
