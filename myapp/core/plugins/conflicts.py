@@ -39,19 +39,14 @@ def _iter_templates(app: Flask) -> Iterator[Clash]:
     The application's own folder may replace what lies in the folder of a plugin's name: that is what it is for.
     """
     first: dict[str, Owner] = {}
-    own: set[str] | None = None
     for path, blueprint in app.blueprints.items():
         owner = get_ownership(app).blueprints.get(path, APPLICATION)
         for name in _templates_of(blueprint.jinja_loader):
             if owner.kind == "plugin" and name.partition("/")[0] != owner.name:
                 # Outside of its namespace: it is not found by name, which is a problem of its own.
                 continue
-            if own is None:
-                own = set(_templates_of(app.jinja_loader))
             winner = first.setdefault(name, owner)
-            if name in own and name.partition("/")[0] != owner.name:
-                yield Clash("template", name, APPLICATION, owner, APPLICATION)
-            elif winner != owner:
+            if winner != owner:
                 yield Clash("template", name, winner, owner, winner)
 
 

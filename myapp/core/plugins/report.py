@@ -88,7 +88,7 @@ HINTS: Mapping[str, str] = MappingProxyType(
         "blueprint-taken": "Rename one of the two blueprints; one named like its plugin cannot clash.",
         "endpoint-taken": "Give one of the two views another endpoint; in a blueprint it cannot clash.",
         "rule-taken": "Change one of the two paths; MYAPP_BLUEPRINT_PREFIXES moves a whole blueprint or plugin.",
-        "template-taken": "Move the template into a folder that is named like its plugin: templates/<plugin>/….",
+        "template-taken": "Rename the other one; what is to replace it belongs into the application's own templates.",
         "config-taken": "Let one of the two use another key; a plugin's own settings are plugin.config.",
         "command-taken": "Return the command from myapp_commands: there it is `flask <plugin> <command>`.",
         "app-version": "Install a version of the plugin that is made for this version of myapp.",
