@@ -327,8 +327,6 @@ def _explained(app: Flask | None, owner: Owner, current: str | None) -> Iterator
     position = f"Its tables are at {current or 'nothing'}."
     try:
         yield
-    except SchemaError:
-        raise
     except CommandError as error:
         raise SchemaError(
             f"The migrations of {owner.name} in {owner.versions} do not fit: {error}. {position} If the tables are of"

@@ -61,7 +61,8 @@ def look_at_schema(app: Flask) -> None:
 
     :raises SchemaError: as there.
     """
-    for name in list(ensure_schema(app)):
+    failed = list(ensure_schema(app))
+    for name in failed:
         find_failure(app, name)
 
 

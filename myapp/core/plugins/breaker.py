@@ -62,6 +62,14 @@ def get_guards(app: Flask) -> Guards:
     return t.cast("Guards", app.extensions.setdefault(EXTENSION, Guards(app)))
 
 
+@dataclass
+class Told:
+    """When a failure was last told. Guards of one function have one of these: it is told once, not once for each."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    at: float | None = None
+
+
 class Guard:
     """One function of a plugin that runs for everybody, and how its failure is kept from them.
 
@@ -88,9 +96,8 @@ class Guard:
         #: Told whether the last call failed: a variable of the guarded function is read faster than an attribute.
         self.tell_wrapper: Callable[[bool], None] = _tell_nobody
         self._retry_at = 0.0
-        self._logged_at: float | None = None
         self._is_logged = False
-        self._lock = threading.Lock()
+        self.told = Told()
 
     @property
     def is_critical(self) -> bool:
@@ -181,7 +188,7 @@ class Guard:
         """Whether it is called: not while it is skipped; at the end of the pause by the first who asks, once."""
         if self.failures < FAILURES or self.is_critical:
             return True
-        with self._lock:
+        with self.told.lock:
             now = self.guards.clock()
             if now < self._retry_at:
                 return False
@@ -199,22 +206,22 @@ class Guard:
     def _note_failure(self, error: BaseException) -> bool:
         """Count a failure; return whether it is to be told: the first in a row, and not more than once in a pause."""
         summary = f"its {self.kind} {self.name} failed: {describe(error)}"
-        with self._lock:
+        with self.told.lock:
             now = self.guards.clock()
             self.failures += 1
             self.tell_wrapper(True)
             self.total += 1
             self.summary = summary
             self._retry_at = now + PAUSE_SECONDS
-            is_new = not self._is_logged and (self._logged_at is None or now >= self._logged_at + PAUSE_SECONDS)
+            is_new = not self._is_logged and (self.told.at is None or now >= self.told.at + PAUSE_SECONDS)
             if is_new:
-                self._is_logged, self._logged_at = True, now
+                self._is_logged, self.told.at = True, now
             return is_new
 
     def _note_success(self) -> None:
         if not self.failures:
             return
-        with self._lock:
+        with self.told.lock:
             failures, self.failures = self.failures, 0
             self.tell_wrapper(False)
             was_logged, self._is_logged = self._is_logged, False

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from jinja2 import pass_context
 from markupsafe import Markup, escape
 
-from .breaker import Guard, get_guards
+from .breaker import Guard, Told, get_guards
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -85,7 +85,7 @@ def attach_slots(app: Flask, state: PluginState) -> None:
         caller = state.hooks.find_caller("myapp_slot", target)
         if caller is not None:
             call = functools.partial(_call, caller, {"app": app, "plugin": plugin})
-            makers.append(functools.partial(_make_guard, guards, plugin.name, caller, call))
+            makers.append(functools.partial(_make_guard, guards, plugin.name, caller, call, Told()))
     app.jinja_env.globals["slot"] = _make_slot(makers) if makers else _empty
 
 
@@ -93,9 +93,10 @@ def _call(caller: Callable[..., t.Any], arguments: dict[str, t.Any], name: str, 
     return caller(**arguments, name=name, context=context)
 
 
-def _make_guard(guards: Guards, plugin: str, caller: F, call: F, name: str) -> SlotGuard:
+def _make_guard(guards: Guards, plugin: str, caller: F, call: F, told: Told, name: str) -> SlotGuard:
     guard = SlotGuard(guards, plugin, caller, call)
     guard.kind = f"slot {name}"
+    guard.told = told
     guards.guards.append(guard)
     return guard
 

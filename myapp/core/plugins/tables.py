@@ -54,8 +54,8 @@ def _is_optional(app: Flask, state: PluginState, owner: str) -> bool:
 
 
 def _find_known(app: Flask, state: PluginState, name: str) -> str:
-    failures = data.find_failures(app)
-    return next((failures[owner] for owner in state.needs.get(name, ()) if owner in failures), "")
+    # Not `in` and then [name]: another thread may find that they have been upgraded.
+    return next(filter(None, map(data.find_failures(app).get, state.needs.get(name, ()))), "")
 
 
 def _find_failure(app: Flask, needs: Iterable[str]) -> str:
