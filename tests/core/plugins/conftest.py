@@ -4,16 +4,25 @@ import typing as t
 
 import pytest
 
+from myapp.core.data import drop_models, model_packages
 from myapp.testing import write_zoo
 from myapp.testing.folders import write_files
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from myapp import CustomFlask
 
 MakeFolder: t.TypeAlias = "Callable[..., Path]"
+
+
+@pytest.fixture(autouse=True)
+def _models_go() -> Iterator[None]:
+    """Drop the models of the test's plugins: a backref of theirs leads the next test to tables that are not there."""
+    before = model_packages()
+    yield
+    drop_models(frozenset(name for name in model_packages() - before if name.startswith("myapp_plugins.")))
 
 
 @pytest.fixture
