@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 from uuid import UUID
 
-from flask import Blueprint, Response, current_app, request, url_for
+from flask import Blueprint, Response, request, url_for
 
 from myapp import ApiException, ApiResult, get_user, public, scopes
 from myapp.core import access, web, work
@@ -45,7 +45,7 @@ def index() -> ApiResult:
     limit, cursor = web.read_limit(), request.args.get("cursor")
     before = None if cursor is None else _checked(cursor)
     found = work.list_jobs(user_id=access.require().id, before=before, limit=limit + 1)
-    items = [_describe(job) for job in found[:limit] if not _is_expired(job)]
+    items = [_describe(job) for job in found[:limit] if not work.is_expired(job)]
     if len(found) <= limit:
         return ApiResult({"items": items, "next": None})
     following = url_for(".index", limit=limit, cursor=found[limit - 1].id)
@@ -84,7 +84,7 @@ def _find(job_id: UUID) -> Job:
     job = work.find_job(str(job_id))
     if job is None or job.user_id not in (None, None if user is None else user.id):
         raise ApiException(f"There is no job {job_id}.", 404)
-    if _is_expired(job):
+    if work.is_expired(job):
         if job.user_id is None:
             raise ApiException(f"There is no job {job_id}.", 404)
         raise ApiException(f"Job {job_id} ended long ago, and what it returned is forgotten.", 410)
@@ -130,8 +130,3 @@ def _checked(cursor: str) -> str:
         return str(UUID(cursor))
     except ValueError:
         raise ApiException("This cursor is of no page. Follow the address in `next` as it is.", 400) from None
-
-
-def _is_expired(job: Job) -> bool:
-    app = current_app._get_current_object()  # type: ignore[attr-defined]
-    return job.expires_at is not None and job.expires_at <= work.get_state(app).clock.now()

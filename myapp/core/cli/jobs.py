@@ -77,12 +77,13 @@ def show(job_id: str, as_json: bool) -> None:
 
 @jobs.command()
 @click.argument("ids", metavar="[ID]...", nargs=-1)
-@click.option("--dead", is_flag=True, help="All that are dead.")
+@click.option("--dead", is_flag=True, help="All that are dead and have not expired.")
 def retry(ids: tuple[str, ...], dead: bool) -> None:
     """Try jobs that failed, are dead or were cancelled again, with all their tries."""
     if bool(ids) == dead:
         raise click.UsageError("Name the jobs, or say --dead for all that are dead.")
-    wanted = [job.id for job in work.list_jobs(state="dead", limit=10_000)] if dead else ids
+    found = work.list_jobs(state="dead", limit=10_000) if dead else []
+    wanted = [job.id for job in found if not work.is_expired(job)] if dead else ids
     for job_id in wanted:
         try:
             before = work.retry(job_id)

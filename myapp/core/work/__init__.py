@@ -6,7 +6,7 @@ import typing as t
 
 from ..config import get_config
 from . import mail
-from .admin import Tally, cancel, find_job, list_jobs, retry, tally
+from .admin import Tally, cancel, find_job, is_expired, list_jobs, retry, tally
 from .clock import Clock
 from .engine import LedgerTransport, start
 from .failure import Failure
@@ -45,6 +45,7 @@ __all__ = [
     "find_job",
     "get_state",
     "init_app",
+    "is_expired",
     "job",
     "list_jobs",
     "mail",

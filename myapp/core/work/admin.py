@@ -77,6 +77,11 @@ def list_jobs(
     return jobs
 
 
+def is_expired(job: Job) -> bool:
+    """Whether a job that is over is forgotten: its arguments and its result may be cleared away at any moment."""
+    return job.expires_at is not None and job.expires_at <= get_state(_app()).clock.now()
+
+
 def cancel(job_id: str) -> str | None:
     """Cancel a job; return what it is then, or None when there is none.
 
@@ -112,7 +117,7 @@ def retry(job_id: str) -> str | None:
     """Make a job that is over and did not end well ready again, with all its tries, in the current task.
 
     :return: what it was, or None when there is none.
-    :raises JobError: when it waits, runs or is done; when another one has its unique key.
+    :raises JobError: when it waits, runs or is done; when it has expired; when another one has its unique key.
     """
     job = get_db().get(Job, job_id)
     if job is None:
@@ -120,6 +125,8 @@ def retry(job_id: str) -> str | None:
     before = job.state
     if before not in ("failed", "dead", "cancelled"):
         raise JobError(f"Job {job_id} is {before}: only one that is failed, dead or cancelled is tried again.")
+    if is_expired(job):
+        raise JobError(f"Job {job_id} has expired: nobody knows its arguments any more. Enqueue it again.")
     now = get_state(_app()).clock.now()
     job.state, job.attempts, job.run_at = "ready", 0, now
     job.error = job.result = job.progress = job.progress_text = job.finished = job.expires_at = None

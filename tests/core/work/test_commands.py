@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from myapp import ApiException, get_db, job
-from myapp.core.work import Job, drain
+from myapp.core.work import Job, drain, get_state
 from myapp.core.work import chaos as chaos_part
 from myapp.testing import Jobs
 from tests.servers import labour
@@ -101,6 +101,21 @@ def test_dead_jobs_are_tried_again(app: CustomFlask, run: Callable[..., Result])
     assert Jobs(app).find(dead).state == "dead"
     assert run("retry").exit_code == 2
     assert run("retry", "0190").exit_code == 1
+
+
+def test_expired_job_is_not_tried_again(app: CustomFlask, run: Callable[..., Result]) -> None:
+    """Its owner finds a trace of it, but its arguments are cleared away: it would run with none."""
+    expired = enqueue(app, fail)
+    drain(app)
+    with app.task():
+        get_db().execute(sa.update(Job).values(user_id=1))
+    get_state(app).clock.advance(31 * 86_400)
+    fresh = enqueue(app, fail)
+    drain(app)
+    refused = run("retry", expired)
+    assert (refused.exit_code, "has expired" in refused.stderr) == (1, True)
+    assert run("retry", "--dead").stdout == "1 job will be tried again.\n"
+    assert [Jobs(app).find(id_).state for id_ in (expired, fresh)] == ["dead", "ready"]
 
 
 def test_job_whose_unique_key_is_taken_is_not_tried_again(app: CustomFlask, run: Callable[..., Result]) -> None:
