@@ -125,7 +125,7 @@ class UnknownJobError(JobError):
 
 
 class JobLostError(JobError):
-    """The job belongs to somebody else by now: the work of this attempt is rolled back, without a trace."""
+    """The job is not this worker's any more: what its attempt has not committed is rolled back, without a trace."""
 
 
 class JobCancelledError(JobError):

@@ -206,7 +206,7 @@ def write_end(execute: Execute, app: Flask, claim: Attempted, statement: str, **
 
     :param statement: one of those that end an attempt: ``done``, ``end``, ``try_again``.
     :param values: what it writes.
-    :raises JobLostError: when it is no longer this worker's: whatever the attempt has done is to be rolled back.
+    :raises JobLostError: when it is no longer this worker's: what the attempt has not committed is to be rolled back.
     """
     dialect = get_state(app).dialect
     parameters: dict[str, t.Any] = {"id": claim.id, "owner": claim.owner, "attempts": claim.attempts}
@@ -215,6 +215,6 @@ def write_end(execute: Execute, app: Flask, claim: Attempted, statement: str, **
         parameters[key] = dialect.moment(value) if isinstance(value, datetime) else value
     if execute(dialect[statement], parameters).rowcount != 1:
         raise JobLostError(
-            f"Job {claim.id} ({claim.func}) belongs to somebody else by now: this worker was taken for dead. What its"
-            f" attempt {claim.attempts} wrote is rolled back."
+            f"Job {claim.id} ({claim.func}), its attempt {claim.attempts}, is not this worker's any more: it was taken"
+            " for dead, or the end was committed and the answer to that was lost. What the ledger says stands."
         )

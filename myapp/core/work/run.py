@@ -60,12 +60,15 @@ class Attempt:
         self.next: Claim | None = None
         self.result: str | None = None
         self.progress: Report = (None, None)
+        #: Whether its writes and its end are committed; what goes wrong in a callback after that changes nothing.
+        self.has_committed = False
         #: Whether the code of the job is running, and a signal may end it.
         self.is_interruptible = False
         # The first that is bound, and one of those that commit last: everything else is prepared before it.
         self._resource = Resource(
-            ATTEMPT, self, _release, Attempt._prepare, Attempt._commit, Attempt._rollback, commits_last=True
+            ATTEMPT, self, Attempt._release, Attempt._prepare, Attempt._commit, Attempt._rollback, commits_last=True
         )
+        self._is_rolled_back = False
 
     def run(self) -> Ended:
         """Run it, and return how it ended; nothing that the function raises is raised.
@@ -79,7 +82,9 @@ class Attempt:
             return self._lost(error)
         # SystemExit as well: sys.exit() in a job ends the job and not its worker.
         except (Exception, SystemExit) as error:  # noqa: BLE001
-            return self._fail(error)
+            if not self.has_committed:
+                return self._fail(error)
+            logger.warning("A callback of job %s ended with %r; the job is done.", self.claim.id, error)
         if self.task.is_doomed:
             return self._fail(JobError("The job called task.doom(): what it wrote is rolled back."))
         logger.debug("Job %s (%s) is done.", self.claim.id, self.claim.func)
@@ -155,7 +160,12 @@ class Attempt:
             self._write_done(execute)
 
     def _rollback(self) -> None:
+        self._is_rolled_back = True
         self.next = None
+
+    def _release(self) -> None:
+        """Learn that the task is over; the connection belongs to whoever opened it."""
+        self.has_committed = not self._is_rolled_back
 
     def _write_done(self, execute: Execute) -> None:
         now = get_state(self.app).clock.now()
@@ -208,12 +218,8 @@ class Attempt:
 
     def _lost(self, error: JobLostError) -> Ended:
         self.next = None
-        logger.warning("%s", error)
+        logger.warning("%s", error, exc_info=error.__context__)
         return Ended(self.claim, "lost", error)
-
-
-def _release(_attempt: Attempt) -> None:
-    """Do nothing: the connection belongs to whoever opened it."""
 
 
 def drain(

@@ -118,9 +118,7 @@ class Worker:
     def _run(self, claim: Claim, taker: Taker, *, follows: bool = True) -> Claim | None:
         """Run one job and return the one that was taken with its end."""
         if self.is_stopping:
-            with taker.link.begin() as execute:
-                give_back(execute, self.app, taker.owner)
-            return None
+            return self._give_back(taker)
 
         def follow(execute: Execute) -> Claim | None:
             # Now and then it looks up: for what comes first by now, and for workers that have died.
@@ -130,12 +128,18 @@ class Worker:
         if self.watch is not None:
             self.watch.begin(claim, taker.owner)
         try:
-            attempt.run()
+            ended = attempt.run()
         finally:
             self.attempt = None
             if self.watch is not None:
                 self.watch.end()
-        return attempt.next
+        # The transaction that was to end it may have been committed without our knowing, and with it the next claim.
+        return self._give_back(taker) if ended.state == "lost" else attempt.next
+
+    def _give_back(self, taker: Taker) -> None:
+        """Give back what was taken and has not begun."""
+        with taker.link.begin() as execute:
+            give_back(execute, self.app, taker.owner)
 
     def _wait(self, taker: Taker) -> None:
         """Wait until there may be something to do."""

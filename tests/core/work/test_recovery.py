@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
+import time
 import typing as t
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
-from myapp import get_db, job, progress
+from myapp import after_commit, get_db, job, progress
 from myapp.core.errors import JobLostError
 from myapp.core.work import Attempt, Failure, Job, Taker, cancel, drain, find_job, get_state, retry
 from myapp.core.work.recovery import expire, give_back, requeue_dead
@@ -20,6 +23,8 @@ from myapp.testing import Jobs
 from tests.conftest import Item
 
 if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from myapp import CustomFlask
 
 
@@ -272,6 +277,53 @@ def test_worker_thread_takes_what_is_committed_and_stops(db_app: CustomFlask, na
         thread.join(timeout=30)
     assert not thread.is_alive()
     assert names() == ["told"]
+
+
+@contextmanager
+def working(app: CustomFlask) -> Iterator[threading.Thread]:
+    """Run a worker in a thread until the block ends."""
+    worker = Worker(app)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        worker.stop()
+        thread.join(timeout=30)
+
+
+def wait_for(app: CustomFlask, *ids: str) -> list[tuple[str, int]]:
+    """Wait until the jobs are over, at most 10 s; return their states and attempts."""
+    bell, deadline = threading.Event(), time.monotonic() + 10
+    while True:
+        rows = [Jobs(app).find(id_) for id_ in ids]
+        if all(row.is_over for row in rows) or time.monotonic() > deadline:
+            return [(row.state, row.attempts) for row in rows]
+        bell.wait(0.01)
+
+
+def lose_answer(session: sa.orm.Session) -> None:
+    """Be the network that breaks when the database has committed."""
+    raise OperationalError("COMMIT", None, Exception("server closed the connection unexpectedly"))
+
+
+@pytest.mark.parametrize("end", ["the answer is lost", "a callback leaves"])
+def test_job_that_was_taken_with_the_end_of_another_one_is_run(db_app: CustomFlask, end: str) -> None:
+    """Whatever goes wrong once that end is committed: its worker lives, so nobody else would ever take it."""
+
+    @job
+    def write() -> None:
+        if end == "a callback leaves":
+            after_commit(sys.exit)
+        else:
+            sa.event.listen(get_db(), "after_commit", lose_answer, once=True)
+        get_db().add(Item(name="written"))
+
+    with db_app.task():
+        first = write.enqueue()
+    [second] = enqueue(db_app, "second")
+    with working(db_app):
+        assert wait_for(db_app, first, second) == [("done", 1), ("done", 1)]
 
 
 @pytest.mark.backend("sqlite")
