@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import traceback
 import typing as t
 from dataclasses import asdict, dataclass
@@ -11,6 +12,11 @@ from werkzeug.exceptions import HTTPException
 
 from ..errors import JobCancelledError, UnknownJobError
 from ..web import members_of
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable
+
+logger = logging.getLogger("myapp.work")
 
 #: What went wrong: an exception of the function; an answer that it raised (``ApiException``, ``abort``); a row that
 #: names no function; the time that it was given; the worker that died under it; somebody who cancelled it.
@@ -35,7 +41,7 @@ class Failure:
 
     def to_text(self) -> str:
         """Return it as JSON."""
-        return json.dumps(asdict(self), default=str)
+        return json.dumps(asdict(self))
 
     @classmethod
     def from_text(cls, text: str | None) -> Failure | None:
@@ -44,12 +50,38 @@ class Failure:
 
 
 def describe(error: BaseException) -> Failure:
-    """Return what the ledger keeps of ``error``."""
-    summary = f"{type(error).__qualname__}: {error}"[:500]
+    """Return what the ledger keeps of ``error``; whatever the exception does when it is looked at."""
+    summary = f"{type(error).__qualname__}: {_shown(lambda: str(error))}"[:500]
     if isinstance(error, JobCancelledError):
         return Failure("cancelled", "Cancelled while it ran.")
     if isinstance(error, UnknownJobError):
         return Failure("unknown", str(error))
     if isinstance(error, HTTPException):
-        return Failure("problem", summary, problem=members_of(error))
-    return Failure("exception", summary, "".join(traceback.format_exception(error))[-MAXIMUM_TRACEBACK:])
+        return Failure("problem", summary, problem=_plain(members_of(error)))
+    lines = _shown(lambda: "".join(traceback.format_exception(error)))
+    return Failure("exception", summary, lines[-MAXIMUM_TRACEBACK:])
+
+
+def storable(text: str) -> str:
+    """Return ``text`` as every database takes it: without NUL, and without half of a character."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def _shown(show: Callable[[], str]) -> str:
+    try:
+        return storable(show())
+    except Exception as error:  # noqa: BLE001
+        return f"<it raised {type(error).__qualname__} when it was to be shown>"
+
+
+def _plain(members: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return the members of a problem as JSON has them; what JSON has not is left out, and named in the log."""
+    plain = {}
+    for key, value in members.items():
+        try:
+            text = json.dumps(value, default=str, ensure_ascii=False, allow_nan=False)
+            plain[storable(key)] = json.loads(storable(text))
+        except Exception as error:  # noqa: BLE001
+            shown = _shown(lambda error=error: str(error))  # type: ignore[misc]
+            logger.warning("The member %s of a problem is left out, because it is not JSON: %s", key, shown)
+    return plain

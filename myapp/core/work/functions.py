@@ -43,7 +43,7 @@ class Options:
     queue: str = "default"
     priority: int = 0
     retries: int = DEFAULT_RETRIES
-    retry_on: tuple[type[BaseException], ...] = (Exception,)
+    retry_on: tuple[type[Exception], ...] = (Exception,)
     unique_key: str | Callable[..., str | None] | None = None
     run_at: datetime | None = None
     delay: float | timedelta | None = None
@@ -65,7 +65,7 @@ class Options:
                 raise TypeError(f"{name} is a whole number, not {value!r}.")
             if not least <= value <= 1000:
                 raise ValueError(f"{name} is {least} to 1,000, not {value}.")
-        if not all(isinstance(one, type) and issubclass(one, BaseException) for one in self.retry_on):
+        if not all(isinstance(one, type) and issubclass(one, Exception) for one in self.retry_on):
             raise TypeError(f"retry_on lists exceptions, not {self.retry_on!r}.")
         if self.timeout is not None and not 0 < self.timeout < float("inf"):
             raise ValueError(f"timeout is a number of seconds, or None for no limit, not {self.timeout!r}.")
@@ -174,7 +174,7 @@ def job(
     queue: str = "default",
     priority: int = 0,
     retries: int = DEFAULT_RETRIES,
-    retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
+    retry_on: type[Exception] | tuple[type[Exception], ...] = Exception,
     unique_key: str | Callable[..., str | None] | None = None,
     delay: float | timedelta | None = None,
     atomic: bool = True,
@@ -188,7 +188,7 @@ def job(
     queue: str = "default",
     priority: int = 0,
     retries: int = DEFAULT_RETRIES,
-    retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
+    retry_on: type[Exception] | tuple[type[Exception], ...] = Exception,
     unique_key: str | Callable[..., str | None] | None = None,
     delay: float | timedelta | None = None,
     atomic: bool = True,

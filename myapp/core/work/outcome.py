@@ -31,7 +31,10 @@ def verdict(claim: Claim, error: BaseException) -> str:
         return "dead"
     retry_on = find_function(claim.func).options.retry_on
     # An answer that was raised on purpose is one; the next attempt would get it again.
-    if isinstance(error, HTTPException | JobError) or not isinstance(error, (*retry_on, SystemExit)):
+    if isinstance(error, HTTPException | JobError):
+        return "failed"
+    # What is no Exception nobody can name in retry_on; it ends an attempt, as the death of a worker does.
+    if isinstance(error, Exception) and not isinstance(error, retry_on):
         return "failed"
     return "dead" if claim.attempts >= claim.max_attempts else "ready"
 

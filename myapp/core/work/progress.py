@@ -20,7 +20,10 @@ def progress(fraction: float, text: str | None = None) -> None:
     :param text: a few words, for whoever waits.
     :raises JobCancelledError: when somebody has cancelled the job: let it pass.
     :raises ValueError: for a fraction that is none.
+    :raises TypeError: for a text that is none.
     """
+    if not (text is None or isinstance(text, str)):
+        raise TypeError(f"The text of a progress is a text, not {text!r}.")
     if not 0 <= fraction <= 1:
         raise ValueError(f"The fraction of a progress is from 0 to 1, not {fraction!r}.")
     attempt = find_attempt()

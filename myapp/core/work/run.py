@@ -11,7 +11,7 @@ from datetime import timedelta
 from ..data import RESOURCE
 from ..errors import JobCancelledError, JobError, JobLostError, UnknownJobError
 from ..tasks import Resource, find_task, open_task
-from .failure import describe
+from .failure import describe, storable
 from .functions import find_function
 from .ledger import write_end
 from .outcome import expiry, retry_delay, verdict
@@ -80,11 +80,15 @@ class Attempt:
             contextvars.Context().run(self._run)
         except JobLostError as error:
             return self._lost(error)
-        # SystemExit as well: sys.exit() in a job ends the job and not its worker.
-        except (Exception, SystemExit) as error:  # noqa: BLE001
+        # It is for the worker.
+        except KeyboardInterrupt:
+            raise
+        # SystemExit and what libraries make of it, asyncio.CancelledError for one: they end the job and not its worker.
+        except BaseException as error:  # noqa: BLE001
             if not self.has_committed:
                 return self._fail(error)
-            logger.warning("A callback of job %s ended with %r; the job is done.", self.claim.id, error)
+            summary = describe(error).summary
+            logger.warning("A callback of job %s left its task, and the job is done: %s", self.claim.id, summary)
         if self.task.is_doomed:
             return self._fail(JobError("The job called task.doom(): what it wrote is rolled back."))
         logger.debug("Job %s (%s) is done.", self.claim.id, self.claim.func)
@@ -114,7 +118,7 @@ class Attempt:
 
         :raises JobCancelledError: when somebody has cancelled the job.
         """
-        self.progress = (fraction, text)
+        self.progress = (fraction, None if text is None else storable(text))
         self.taker.presence.report(self.claim, self.progress)
         self.signal("running")
         self.raise_if_cancelled()

@@ -74,7 +74,7 @@ class Worker:
         self.bell.ring()
 
     def run(self) -> None:
-        """Work; a database that cannot be reached is waited for."""
+        """Work; a database that cannot be reached is waited for, and no error ends it."""
         get_state(self.app).workers.add(self)
         pause = 0.1
         while not self.is_stopping:
@@ -84,9 +84,14 @@ class Worker:
             except (SQLAlchemyError, OSError, SchemaError) as error:
                 # Whatever it held belongs to nobody now, and is given to others, this one included.
                 logger.warning("The worker cannot reach the ledger and tries again in %.1f s: %s", pause, error)
-                self.bell.wait(pause)
-                lasted = time.monotonic() - began
-                pause = 0.1 if lasted > MAXIMUM_PAUSE_SECONDS * 2 else min(pause * 2, MAXIMUM_PAUSE_SECONDS)
+            except Exception:
+                # A thread of the server that ended would be missed by nobody, until the next job waits for it.
+                logger.exception("The worker has failed and goes on in %.1f s.", pause)
+            else:
+                return
+            self.bell.wait(pause)
+            lasted = time.monotonic() - began
+            pause = 0.1 if lasted > MAXIMUM_PAUSE_SECONDS * 2 else min(pause * 2, MAXIMUM_PAUSE_SECONDS)
 
     def run_when_told(self, orders: Iterable[object]) -> Iterator[None]:
         """Run the job that comes first, if one is due, at each of ``orders``: for a transport that says when.
@@ -118,7 +123,8 @@ class Worker:
     def _run(self, claim: Claim, taker: Taker, *, follows: bool = True) -> Claim | None:
         """Run one job and return the one that was taken with its end."""
         if self.is_stopping:
-            return self._give_back(taker)
+            self._give_back(taker)
+            return None
 
         def follow(execute: Execute) -> Claim | None:
             # Now and then it looks up: for what comes first by now, and for workers that have died.
@@ -133,8 +139,11 @@ class Worker:
             self.attempt = None
             if self.watch is not None:
                 self.watch.end()
-        # The transaction that was to end it may have been committed without our knowing, and with it the next claim.
-        return self._give_back(taker) if ended.state == "lost" else attempt.next
+        if ended.state == "lost":
+            # What was to end it may have been committed without our knowing, and with it the next claim.
+            self._give_back(taker)
+            return None
+        return attempt.next
 
     def _give_back(self, taker: Taker) -> None:
         """Give back what was taken and has not begun."""

@@ -368,6 +368,7 @@ def test_drain_inside_a_task_is_refused(db_app: CustomFlask) -> None:
         ({"priority": "high"}, TypeError),
         ({"retries": -1}, ValueError),
         ({"retry_on": ("ValueError",)}, TypeError),
+        ({"retry_on": KeyboardInterrupt}, TypeError),
         ({"timeout": 0}, ValueError),
         ({"name": "x" * 400}, ValueError),
         ({"unknown": 1}, TypeError),

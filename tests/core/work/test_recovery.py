@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 import threading
@@ -14,9 +15,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from myapp import after_commit, get_db, job, progress
+from myapp import ApiException, after_commit, get_db, job, progress
 from myapp.core.errors import JobLostError
 from myapp.core.work import Attempt, Failure, Job, Taker, cancel, drain, find_job, get_state, retry
+from myapp.core.work.failure import describe
 from myapp.core.work.recovery import expire, give_back, requeue_dead
 from myapp.core.work.worker import Worker
 from myapp.testing import Jobs
@@ -324,6 +326,74 @@ def test_job_that_was_taken_with_the_end_of_another_one_is_run(db_app: CustomFla
     [second] = enqueue(db_app, "second")
     with working(db_app):
         assert wait_for(db_app, first, second) == [("done", 1), ("done", 1)]
+
+
+class Unspeakable(Exception):
+    """An exception of somebody who has not tried it."""
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+def be_cancelled() -> None:
+    raise asyncio.CancelledError("a library's time-out")
+
+
+def raise_unspeakable() -> None:
+    raise Unspeakable
+
+
+def name_a_file() -> None:
+    progress(1.0, "caf\udce9\0.csv")
+    raise ArithmeticError
+
+
+def answer_what_is_not_json() -> None:
+    raise ApiException(
+        "no", 409, places={(1, 2): 3}, name="caf\udce9", unknown=Unspeakable(), number=float("nan"), meter=7
+    )
+
+
+def test_failure_is_text_that_can_be_stored_and_shown() -> None:
+    """Half of a character in the message of an exception is in no log of ours, and in no answer."""
+    failure = describe(ArithmeticError("caf\udce9\0.csv"))
+    assert failure.summary == "ArithmeticError: caf?.csv"
+    assert "caf?.csv" in t.cast("str", failure.traceback)
+
+
+@pytest.mark.parametrize("function", [be_cancelled, raise_unspeakable, name_a_file, answer_what_is_not_json])
+def test_no_job_ends_its_worker(db_app: CustomFlask, function: t.Any) -> None:
+    """Whatever it raises, reports or answers: it ends, its worker goes on."""
+    made = job(retries=0, name=f"odd {function.__name__}")(function)
+    with db_app.task():
+        odd, other = made.enqueue(), add.enqueue("other")
+    with working(db_app) as thread:
+        states = wait_for(db_app, odd, other)
+        assert thread.is_alive()
+    state = "failed" if function is answer_what_is_not_json else "dead"
+    assert states == [(state, 1), ("done", 1)]
+    failure = t.cast("Failure", Failure.from_text(Jobs(db_app).find(odd).error))
+    if failure.problem is None:
+        assert "Traceback" in t.cast("str", failure.traceback)
+    else:
+        own = {key: failure.problem.get(key) for key in ("status", "meter", "name", "places", "unknown", "number")}
+        assert own == {"status": 409, "meter": 7, "name": "caf?", "places": None, "unknown": None, "number": None}
+    assert Jobs(db_app).find(odd).progress_text in (None, "caf?.csv")
+
+
+@pytest.mark.backend("sqlite")
+def test_error_of_the_worker_itself_does_not_end_it(db_app: CustomFlask, caplog: pytest.LogCaptureFixture) -> None:
+    """A row that nobody here has written: the log says what is wrong, and once it is gone the jobs go on."""
+    [id_] = enqueue(db_app, "a", queue="by hand")
+    with db_app.task():
+        get_db().execute(sa.text("UPDATE jobs SET run_at = 'tomorrow'"))
+    bell = threading.Event()
+    with working(db_app) as thread:
+        while "tomorrow" not in caplog.text and thread.is_alive():
+            bell.wait(0.01)
+        with db_app.task():
+            get_db().execute(sa.update(Job).values(run_at=get_state(db_app).clock.now()))
+        assert wait_for(db_app, id_) == [("done", 1)]
 
 
 @pytest.mark.backend("sqlite")
