@@ -115,6 +115,14 @@ def be_deaf() -> None:
 
 
 @job
+def write_and_be_deaf() -> None:
+    """Hold SQLite's only write lock, and do not listen to anybody."""
+    get_db().add(Item(name="deaf"))
+    get_db().flush()
+    time.sleep(600)
+
+
+@job
 def say_pid() -> int:
     return os.getpid()
 

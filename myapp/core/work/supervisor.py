@@ -120,6 +120,7 @@ class Supervisor:
 
     def _kill_overdue(self) -> None:
         now = time.monotonic()
+        ended: list[Place] = []
         for place in self.places:
             if place.pid is None:
                 continue
@@ -129,9 +130,13 @@ class Supervisor:
                 self._kill(place.pid)
             elif self.ends_at is not None and self.ends_at <= now:
                 self._kill(place.pid)
-                os.waitpid(place.pid, 0)
-                place.pid = None
-                self._give_back(place)
+                ended.append(place)
+        for place in ended:
+            os.waitpid(t.cast("int", place.pid), 0)
+            place.pid = None
+        # When all of them are gone: any of them may have held SQLite's only write lock.
+        for place in ended:
+            self._give_back(place)
 
     def _give_back(self, place: Place) -> None:
         """Make what a killed process was doing ready again, as if it had not begun."""
@@ -143,6 +148,9 @@ class Supervisor:
                 number = give_back(execute, self.app, place.board.owner)
             if number:
                 logger.warning("The job of worker %s is given back: the grace is over.", place.board.owner)
+        except Exception:
+            # Whoever works next finds that its worker is gone.
+            logger.exception("The job of worker %s could not be given back.", place.board.owner)
         finally:
             link.close()
 

@@ -125,6 +125,21 @@ def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
             work.wait(lambda pid=pid: not _is_alive(pid), 10)
 
 
+def test_jobs_are_given_back_although_one_of_them_holds_the_lock(tmp_path: Path) -> None:
+    """At the end of the grace all processes are killed before the first job is given back."""
+    with labour.labour(tmp_path) as work, work.fleet("-c", "2", "--grace", "0.5") as process:
+        deaf = [work.enqueue(labour.be_deaf) for _ in range(2)]
+        pids = {pid_of(t.cast("str", work.wait_for(id_, "running").owner)): id_ for id_ in deaf}
+        # The one that was started last is replaced by a process that holds the lock.
+        writer = work.enqueue(labour.write_and_be_deaf, priority=1)
+        os.kill(max(pids), signal.SIGKILL)
+        work.wait_for(writer, "running")
+        process.terminate()
+        assert process.wait(timeout=20) == 0
+        rows = [work.find(id_) for id_ in (pids[min(pids)], writer)]
+        assert [(row.state, row.attempts) for row in rows] == [("ready", 0), ("ready", 0)]
+
+
 def _is_alive(pid: int) -> bool:
     try:
         # One that has ended and that nobody waits for is there, as a zombie.
