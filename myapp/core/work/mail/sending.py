@@ -94,6 +94,8 @@ def retry_mail(mail: Mail) -> int:
 
     Those who were given up get all of their attempts again. Captured mail stays captured.
     """
+    # An attempt that ends at this moment either sees what is written here, or is seen here.
+    get_db().refresh(mail, with_for_update=True)
     waiting = [recipient for recipient in mail.recipients if recipient.state in (*OPEN, "dead")]
     for recipient in waiting:
         if recipient.state == "dead":
@@ -148,11 +150,13 @@ def _write_down(mail_id: str, attempts: int, replies: dict[str, Reply]) -> list[
     if t.cast("sa.CursorResult[t.Any]", counted).rowcount != 1:
         logger.warning("Mail %s was handed in by two workers; what the other one wrote down stands.", mail_id)
         return []
-    recipients = db.scalars(sa.select(Recipient).where(Recipient.mail_id == mail_id, Recipient.state.in_(OPEN)))
+    waiting = sa.select(Recipient).where(Recipient.mail_id == mail_id, Recipient.state.in_(OPEN))
+    recipients = db.scalars(waiting).all()
     asked = [recipient for recipient in recipients if recipient.address in replies]
     for recipient in asked:
         settle(recipient, replies[recipient.address], now)
-    next_at = [recipient.next_at for recipient in asked if recipient.next_at is not None]
+    # Who was opened again meanwhile has not been asked, and has no time to wait for.
+    next_at = [recipient.next_at or now for recipient in recipients if recipient.state in OPEN]
     if next_at:
         queue_attempt(mail_id, attempts + 1, min(next_at))
     return [recipient.state for recipient in asked]

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from myapp import Message, after_commit, get_db, send_mail, task
 from myapp.core.errors import MailError, NoTaskError, ReadOnlyTaskError, TaskEndedError
-from myapp.core.work import Job, drain
+from myapp.core.work import Job, drain, get_state
 from myapp.core.work.mail import RETRY_AFTER, Mail, queue_attempt
 from myapp.testing import bearer
 from myapp.testing.mailbox import Mailbox
@@ -236,6 +236,28 @@ def test_a_zombie_writes_nothing_down(
 
     assert fates(mail_id) == {A: ("queued", 0, "")}
     assert deliver() == []
+
+
+def test_a_mail_that_is_tried_again_during_an_attempt_reaches_everybody(
+    mail_app: CustomFlask, smtp: MailHost, deliver: Deliver, fates: ReadFates
+) -> None:
+    """That attempt asks for those who were open when it began; the next one, which follows at once, for the others."""
+    smtp.replies = {A: "550 no such user", B: "451 later"}
+    mail_id = send(mail_app, A, B)
+    deliver()
+    smtp.replies = {}
+    smtp.pauses_at = "DATA"
+    get_state(mail_app).clock.advance(60)
+    worker = threading.Thread(target=drain, args=(mail_app,))
+    worker.start()
+    smtp.wait_until_paused()
+    assert mail_app.test_cli_runner().invoke(args=["mail", "retry", mail_id]).exit_code == 0
+    smtp.go_on()
+    worker.join(60)
+
+    deliver()
+    assert {address: state for address, (state, *_) in fates(mail_id).items()} == {A: "sent", B: "sent"}
+    assert [received.recipients for received in smtp.received] == [[B], [A]]
 
 
 def test_nobody_waits_while_a_server_is_silent(mail_app: CustomFlask, smtp: MailHost, deliver: Deliver) -> None:
