@@ -8,7 +8,6 @@ import signal
 import typing as t
 from datetime import timedelta
 
-import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..config import get_config
@@ -18,7 +17,6 @@ from ..redis import Breaker, RedisClient
 from ..tasks import new_id
 from . import messages
 from .bell import Bell
-from .models import Job
 from .slot import SIGNALS
 from .state import get_state
 from .take import Taker
@@ -36,7 +34,7 @@ logger = logging.getLogger("myapp.work")
 ROUND_SECONDS = 0.5
 #: How long a Redis that does not answer is left alone.
 PAUSE_SECONDS = 1.0
-#: How many jobs one look covers: those that are to run next. The others come up when these are done.
+#: How many jobs of each queue one look covers: those that are to run next. The others come up when these are done.
 AT_ONCE = 500
 #: What was due this recently may be on its way between the commit and Redis, or between Redis and its claim.
 FRESH = timedelta(seconds=0.5)
@@ -117,11 +115,19 @@ class Sender:
         return len(lost)
 
     def _find_due(self) -> list[tuple[str, str]]:
-        due = Job.run_at <= get_state(self.app).clock.now() - FRESH
-        first = sa.select(Job.id, Job.queue).where(Job.state == "ready", due)
+        """Return the jobs that come first in each queue: a long one keeps no other from being sent."""
+        dialect, moment = get_state(self.app).dialect, get_state(self.app).clock.now() - FRESH
+        found: dict[str, list[str]] = {}
         with get_engine(self.app).connect() as connection:
-            rows = connection.execute(first.order_by(Job.priority.desc(), Job.run_at, Job.id).limit(AT_ONCE))
-            return [(id_, queue) for id_, queue in rows]
+            lines = connection.exec_driver_sql(dialect["upcoming"]).all()
+            # Line by line, as the index has them, the largest priority first.
+            for queue, priority, due in sorted(lines, key=lambda line: -line[1]):
+                ids = found.setdefault(queue, [])
+                if dialect.parsed(due) <= moment and len(ids) < AT_ONCE:
+                    line = {"queue": queue, "priority": priority, "limit": AT_ONCE - len(ids)}
+                    first = connection.exec_driver_sql(dialect["due"], {**line, "moment": dialect.moment(moment)})
+                    ids += first.scalars()
+        return [(id_, queue) for queue, ids in found.items() for id_ in ids]
 
 
 def _send_lost(redis: Redis, due: list[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -73,6 +73,11 @@ STATEMENTS = {
         ) AS due
         FROM lines WHERE queue IS NOT NULL ORDER BY due
     """,
+    # What comes first in one line.
+    "due": """
+        SELECT id FROM jobs WHERE state = 'ready' AND queue = :queue AND priority = :priority AND run_at <= :moment
+        ORDER BY run_at, id LIMIT :limit
+    """,
     "running": """
         SELECT id, func, owner, attempts, max_attempts, timeout, started, lease_until FROM jobs
         WHERE state = 'running'

@@ -21,7 +21,7 @@ from myapp.core.runtime import get_runtime
 from myapp.core.work import Fleet, drain, get_state
 from myapp.core.work.messages import PREFIX, find_lost, queue_of, send
 from myapp.core.work.rq_worker import make_worker
-from myapp.core.work.sender import LOCK, Sender
+from myapp.core.work.sender import AT_ONCE, LOCK, Sender
 from myapp.core.work.slot import Board
 from tests.servers import labour
 from tests.servers.labour import Labour
@@ -127,6 +127,20 @@ def test_lost_messages_are_sent_again_and_others_are_not(app: CustomFlask, clien
     assert [ended.state for ended in drain(app)] == ["done"] * 3
     client.flushall()
     assert send_lost(app) == 0
+
+
+def test_long_queue_keeps_no_other_from_being_sent(app: CustomFlask, client: redis.Redis) -> None:
+    """Although one look covers so many jobs only; within a queue those that come first are sent."""
+    with app.task():
+        last = [add.enqueue(number) for number in range(AT_ONCE + 1)][-1]
+        first = add.with_options(priority=1).enqueue(0)
+        other = add.with_options(queue="short", priority=-1).enqueue(1)
+        add.with_options(queue="short", delay=3600).enqueue(2)
+    client.flushall()
+    assert send_lost(app) == AT_ONCE + 1
+    assert waiting(client, "short") == [other]
+    sent = waiting(client)
+    assert (sent[0], len(sent), last in sent) == (first, AT_ONCE, False)
 
 
 def test_redis_that_hangs_or_is_away_does_not_keep_a_request(
