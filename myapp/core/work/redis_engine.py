@@ -44,14 +44,22 @@ class RedisTransport:
 
     def announce(self, app: Flask, jobs: Sequence[Enqueued]) -> None:
         """Send a message for each job that is due; the fleet sends what does not arrive, and the others in time."""
+        # Imported by the client already.
+        from redis.exceptions import RedisError
+
         now = get_state(app).clock.now()
         due = [(job.id, job.queue) for job in jobs if job.run_at <= now][:AT_ONCE]
+        if not due:
+            # Redis would not be asked, and its breaker would take that for an answer.
+            return
         client = t.cast("RedisClient", get_redis(app, "jobs"))
         try:
             client.ask(lambda redis: messages.send(redis, due))
         except UnavailableError:
             # They are committed, and its breaker has written into the log that Redis is away.
             logger.debug("%d jobs were not sent; the fleet finds them in the ledger.", len(due))
+        except RedisError as error:
+            logger.warning("Redis takes no messages; the fleet finds the jobs in the ledger: %s", error)
 
     def work(self, app: Flask, fleet: Fleet) -> int:
         """Run RQ's workers, a sender beside them, and watch over all of them."""

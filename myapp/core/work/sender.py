@@ -62,6 +62,7 @@ class Sender:
         self.name = new_id()
         self.bell = Bell()
         self.is_stopping = False
+        self._is_refused = False
         self._parent = os.getppid()
 
     def stop(self) -> None:
@@ -102,6 +103,9 @@ class Sender:
 
         0 when Redis cannot be reached, and when another sender has just done it.
         """
+        # Imported by the client already.
+        from redis.exceptions import RedisError
+
         try:
             if not self.client.ask(lambda redis: redis.set(LOCK, self.name, nx=True, px=LOCK_MILLISECONDS)):
                 return 0
@@ -110,6 +114,15 @@ class Sender:
         except UnavailableError:
             # Its breaker has said so, and says when it is over.
             return 0
+        except RedisError as error:
+            # Out of memory, or a replica that takes no writes: it may be over in a moment, and once is said enough.
+            if not self._is_refused:
+                logger.warning(
+                    "Redis at %s takes no messages; it is asked again and again: %s", self.client.address, error
+                )
+            self._is_refused = True
+            return 0
+        self._is_refused = False
         if lost:
             logger.info("Sent %d jobs that were not on their way.", len(lost))
         return len(lost)

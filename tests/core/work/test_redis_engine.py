@@ -17,6 +17,7 @@ from rq.webhook import Webhook
 
 from myapp import job
 from myapp.core.errors import ConfigurationError
+from myapp.core.redis import get_redis
 from myapp.core.runtime import get_runtime
 from myapp.core.work import Fleet, drain, get_state
 from myapp.core.work.messages import PREFIX, find_lost, queue_of, send
@@ -34,6 +35,7 @@ if t.TYPE_CHECKING:
     import redis
 
     from myapp import CustomFlask
+    from myapp.core.redis import RedisClient
     from tests.redises import RedisServer
 
 
@@ -141,6 +143,35 @@ def test_long_queue_keeps_no_other_from_being_sent(app: CustomFlask, client: red
     assert waiting(client, "short") == [other]
     sent = waiting(client)
     assert (sent[0], len(sent), last in sent) == (first, AT_ONCE, False)
+
+
+def test_breaker_is_closed_by_an_answer_only(app: CustomFlask, redis_server: RedisServer) -> None:
+    """A delayed job sends nothing: nobody has asked Redis then."""
+    breaker = t.cast("RedisClient", get_redis(app, "jobs")).breaker
+    redis_server.stop()
+    post(app)
+    assert breaker.retry_after > 0
+    clock = time.monotonic() + breaker.seconds + 1
+    breaker._clock = lambda: clock
+    with app.task():
+        add.with_options(delay=60).enqueue(1)
+    assert breaker._open_until is not None
+
+
+def test_redis_that_refuses_ends_nobody(
+    app: CustomFlask, client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Full, or a replica by now: requests get their 202, the sender goes on, and one line of its log says why."""
+    client.config_set("maxmemory", 1)
+    job_id, _ = post(app)
+    caplog.clear()
+    get_state(app).clock.advance(1)
+    with closing(Sender(app)) as sender:
+        assert [sender.send_lost(), sender.send_lost()] == [0, 0]
+        assert caplog.text.count("takes no messages") == 1
+        client.config_set("maxmemory", 0)
+        assert sender.send_lost() == 1
+    assert waiting(client) == [job_id]
 
 
 def test_redis_that_hangs_or_is_away_does_not_keep_a_request(
