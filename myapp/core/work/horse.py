@@ -118,7 +118,7 @@ class Horse:
     def _work(self, orders: int, reports: int) -> None:
         slot = Slot(self.board, self.fleet.grace_seconds)
         worker = slot.worker = Worker(self.app, queues=self.fleet.queues, watch=slot)
-        heed_signals(worker)
+        heed_signals(worker, slot)
         for _ in worker.run_when_told(_iter_orders(orders, worker)):
             os.write(reports, b"!")
 

@@ -80,15 +80,22 @@ class Slot:
         self.worker: Worker | None = None
         self._orphaned_at: float | None = None
         self._cancelled: tuple[Attempt, float] | None = None
+        # The pulse sets a deadline while the worker goes on to the next job.
+        self._mutex = threading.Lock()
+        self._running: Claim | None = None
 
     def begin(self, claim: Claim, owner: str) -> None:
         """Tell the supervisor until when the job may take."""
-        self.board.owner = owner
-        self.board.deadline = 0.0 if claim.timeout is None else time.monotonic() + claim.timeout
+        with self._mutex:
+            self._running = claim
+            self.board.owner = owner
+            self.board.deadline = 0.0 if claim.timeout is None else time.monotonic() + claim.timeout
 
     def end(self) -> None:
         """Tell it that the job is over."""
-        self.board.deadline = 0.0
+        with self._mutex:
+            self._running = None
+            self.board.deadline = 0.0
 
     def beat(self, attempt: Attempt | None) -> None:
         """Interrupt a job that was cancelled and goes on; end with the supervisor."""
@@ -99,10 +106,17 @@ class Slot:
         elif self._cancelled is None or self._cancelled[0] is not attempt:
             self._cancelled = (attempt, time.monotonic())
         elif time.monotonic() - self._cancelled[1] > CANCEL_GRACE_SECONDS:
-            # Code that no signal reaches is ended by the supervisor.
-            self.board.deadline = time.monotonic() + CANCEL_GRACE_SECONDS
             self._cancelled = (attempt, float("inf"))
+            with self._mutex:
+                if self._running is not attempt.claim:
+                    return
+                # Code that no signal reaches is ended by the supervisor.
+                self.board.deadline = time.monotonic() + CANCEL_GRACE_SECONDS
             signal.pthread_kill(threading.main_thread().ident or 0, INTERRUPT)
+
+    def interrupts(self, attempt: Attempt) -> bool:
+        """Whether the signal is meant for ``attempt``, and not for the one before it, which has ended meanwhile."""
+        return self._cancelled is not None and self._cancelled[0] is attempt
 
     def _end_alone(self, worker: Worker) -> None:
         """Do what the supervisor would do, which is gone: let the job finish within the grace, and no longer."""
@@ -118,17 +132,17 @@ def run_slot(app: Flask, fleet: Fleet, board: Board) -> None:
     """Work in this process until SIGTERM."""
     slot = Slot(board, fleet.grace_seconds)
     worker = slot.worker = Worker(app, queues=fleet.queues, watch=slot)
-    heed_signals(worker)
+    heed_signals(worker, slot)
     worker.run()
 
 
-def heed_signals(worker: Worker) -> None:
+def heed_signals(worker: Worker, slot: Slot) -> None:
     """Let the job of ``worker``, which runs in this thread, be interrupted, and SIGTERM mean: no more jobs."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         attempt = worker.attempt
         # Only while the code of the job runs: what writes its end is not to be torn.
-        if attempt is not None and attempt.is_interruptible:
+        if attempt is not None and attempt.is_interruptible and slot.interrupts(attempt):
             raise JobCancelledError(f"Job {attempt.claim.id} was cancelled.")
 
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
