@@ -229,13 +229,16 @@ class _BoundedSMTP(SMTP):
         """Try every address of the host; ``create_connection`` would give each of them all of the time."""
         error: OSError | None = None
         for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            connecting = socket.socket(family, kind, protocol)
+            connecting: socket.socket | None = None
             try:
+                # Fails where the system has no IPv6: the next address may be of another family.
+                connecting = socket.socket(family, kind, protocol)
                 connecting.settimeout(self._deadline.seconds_to_connect)
                 connecting.connect(address)
             except OSError as raised:
-                connecting.close()
                 error = raised
+                if connecting is not None:
+                    connecting.close()
             else:
                 return connecting
         raise error or OSError("The name has no address.")

@@ -55,6 +55,18 @@ def test_each_recipient_has_the_reply_that_is_about_it(smtp: MailHost) -> None:
     assert smtp.received == [("app@example.com", ["a@example.com"], CONTENT)]
 
 
+def test_every_address_of_the_server_is_tried(smtp: MailHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of a family that the system does not have, as IPv6 on some; one where nobody listens; then the one."""
+    # No system has this family.
+    unknown = (255, socket.SOCK_STREAM, 6, "", ("::1", smtp.port, 0, 0))
+    refused, right = (
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in (closed_port(), smtp.port)
+    )
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_kwargs: [unknown, refused, right])
+
+    assert {reply.code for reply in hand_in(server(smtp.port, host="mail.example")).values()} == {250}
+
+
 @pytest.mark.parametrize(
     ("step", "said", "code"),
     [
