@@ -24,7 +24,6 @@ QUEUE_LENGTH, NAME_LENGTH, KEY_LENGTH = 64, 300, 500
 DEFAULT_RETRIES = 4
 DEFAULT_TIMEOUT_SECONDS = 3600.0
 
-_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 # Made once: json.dumps makes an encoder at each call that does not ask for its defaults.
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
@@ -109,7 +108,8 @@ class JobFunction(t.Generic[P, R]):
     def with_options(self, **options: t.Any) -> JobFunction[P, R]:
         """Return the same function with other options: ``send.with_options(delay=60).enqueue(1)``.
 
-        :param options: those of :func:`job` but ``name``, and ``run_at``, an aware datetime.
+        :param options: those of :func:`job` but ``name`` and ``retry_on``, and ``run_at``, an aware datetime.
+        :raises TypeError: for others.
         """
         return JobFunction(self.function, self.name, _changed(self.options, options))
 
@@ -258,7 +258,7 @@ def encode_arguments(args: t.Sequence[t.Any], kwargs: Mapping[str, t.Any]) -> st
     try:
         for value in (*args, *kwargs.values()):
             _check_json(value)
-        return _ENCODER.encode([args, kwargs])
+        return _encode([args, kwargs])
     except (ValueError, RecursionError) as error:
         raise TypeError(f"The arguments of a job are JSON: {error}.") from error
 
@@ -312,8 +312,9 @@ def _check_json(value: t.Any) -> None:
 
 def _changed(options: Options, changes: Mapping[str, t.Any]) -> Options:
     changes = dict(changes)
-    if "retry_on" in changes and not isinstance(changes["retry_on"], tuple):
-        changes["retry_on"] = (changes["retry_on"],)
+    if "retry_on" in changes:
+        # Exceptions cannot be written into the row, so that only the function can say it.
+        raise TypeError("retry_on is an option of all jobs of a function: @job(retry_on=…).")
     if changes.get("run_at") is not None:
         changes.setdefault("delay", None)
     return replace(options, **changes)

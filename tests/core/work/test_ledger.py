@@ -411,3 +411,10 @@ def test_log_says_when_a_job_is_tried_again(db_app: CustomFlask, caplog: pytest.
     ]
     for line, pattern in zip(said, (r"again in 2 s:", r"again in [345] s:"), strict=False):
         assert re.search(pattern, line), line
+
+
+@pytest.mark.parametrize("options", [{"retry_on": ValueError}, {"name": "other"}], ids=str)
+def test_options_that_no_row_can_have_are_refused_for_one_job(options: dict[str, t.Any]) -> None:
+    """They would be ignored: whoever runs the job knows its function only."""
+    with pytest.raises(TypeError):
+        add.with_options(**options)
