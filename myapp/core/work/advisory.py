@@ -117,6 +117,9 @@ class AdvisoryPresence:
     def forget(self, owner: str) -> None:
         """Do nothing: the server has forgotten it."""
 
+    def sweep(self) -> None:
+        """Do nothing: the server has forgotten them."""
+
     def look(self, job_id: str, owner: str) -> Report | None:
         """Return None: the row has it."""
         return None

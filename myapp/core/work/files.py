@@ -83,7 +83,7 @@ class FilePresence:
     def is_alive(self, owner: str) -> bool:
         """Whether the file of ``owner`` is locked."""
         try:
-            file = os.open(self._path(owner), os.O_RDWR)
+            file = os.open(self._path(owner), os.O_RDONLY)
         except FileNotFoundError:
             return False
         try:
@@ -100,6 +100,18 @@ class FilePresence:
         self._path(owner).unlink(missing_ok=True)
         for path in self.folder.glob(f"{self._path(owner).name}.cancel.*"):
             path.unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Remove the files of workers that were killed while they held no job, and what asks nobody to stop."""
+        with os.scandir(self.folder) as entries:
+            names = {entry.name for entry in entries if entry.is_file(follow_symlinks=False)}
+        for name in names:
+            owner, is_cancel, _ = name.partition(".cancel.")
+            if not is_cancel:
+                _remove_unlocked(self.folder / name)
+            elif owner not in names:
+                # Only when its worker was forgotten before this look: the job of one that has just died is cancelled.
+                (self.folder / name).unlink(missing_ok=True)
 
     def look(self, job_id: str, owner: str) -> Report | None:
         """Return what the worker has written of this job."""
@@ -125,6 +137,22 @@ class FilePresence:
 
     def _cancel_path(self, job_id: str, owner: str) -> Path:
         return self.folder / f"{self._path(owner).name}.cancel.{re.sub(r'[^A-Za-z0-9-]', '_', job_id)}"
+
+
+def _remove_unlocked(path: Path) -> None:
+    """Remove the file of a worker that is gone; who takes it for its own at this moment makes another one."""
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink(missing_ok=True)
+    except BlockingIOError:
+        # It lives.
+        return
+    finally:
+        os.close(file)
 
 
 _held: weakref.WeakSet[FilePresence] = weakref.WeakSet()

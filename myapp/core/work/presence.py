@@ -53,6 +53,9 @@ class Presence(t.Protocol):
     def forget(self, owner: str) -> None:
         """Clear away what is left of a worker that is gone."""
 
+    def sweep(self) -> None:
+        """Clear away what is left of workers that are gone and had no job; called now and then."""
+
     def look(self, job_id: str, owner: str) -> Report | None:
         """Return the report of a running job, if it is not in its row."""
 

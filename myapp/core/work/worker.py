@@ -175,6 +175,7 @@ class Worker:
             moment = get_state(self.app).clock.now()
             expire(taker.link, self.app, self._expired_until)
             self._expired_until = moment
+            taker.presence.sweep()
 
 
 class _Pulse:

@@ -413,6 +413,33 @@ def test_files_of_workers_are_cleared_away(db_app: CustomFlask) -> None:
 
 
 @pytest.mark.backend("sqlite")
+def test_files_of_idle_workers_that_died_are_cleared_away(db_app: CustomFlask) -> None:
+    """Now and then, and not those of workers that live; whoever was asked to stop in vain as well."""
+    folder = db_app.extensions["myapp.config"].instance_path / "myapp.sqlite3-workers"
+    [id_] = enqueue(db_app, "a")
+    with Taker(db_app) as living, Taker(db_app) as other:
+        dying = Taker(db_app)
+        dying.__enter__()
+        assert dying.take() is not None
+        dying.presence.ask_to_cancel(id_, dying.owner, get_state(db_app).clock.now())
+        die(dying)
+        # It has died after the last look for the jobs of the dead: that one is cancelled all the same.
+        living.presence.sweep()
+        assert not living.presence.is_alive(dying.owner)
+        assert requeue_dead(living) == [id_]
+        assert Jobs(db_app).find(id_).state == "cancelled"
+        for _ in range(3):
+            idle = Taker(db_app)
+            idle.__enter__()
+            die(idle)
+        living.presence.ask_to_cancel(id_, dying.owner, get_state(db_app).clock.now())
+        assert len(os.listdir(folder)) == 6
+        Worker(db_app).tend(living)
+        assert sorted(os.listdir(folder)) == sorted([living.owner, other.owner])
+        assert other.presence.is_alive(living.owner)
+
+
+@pytest.mark.backend("sqlite")
 def test_owner_of_a_row_names_no_other_file(db_app: CustomFlask) -> None:
     """Whatever the column says, it stays below the folder of the workers."""
     victim = db_app.extensions["myapp.config"].instance_path / "victim"
