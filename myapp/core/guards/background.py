@@ -96,7 +96,8 @@ class Background:
         return results.to_plain(current_app.ensure_sync(found.bind())(*args, **kwargs))
 
     def _read_body(self) -> dict[str, t.Any]:
-        if self.body is None or (self.body.default is not inspect.Parameter.empty and not request.content_length):
+        # Not by its length, which a chunked body does not say.
+        if self.body is None or (self.body.default is not inspect.Parameter.empty and not request.get_data()):
             return {}
         value = read_json()
         if self.model is not None:

@@ -21,6 +21,9 @@ def to_plain(rv: t.Any) -> t.Any:
     :raises ApiException: for a status of 400 or more, which rolls the job back as it does a request.
     :raises TypeError: for None, and for what is neither JSON nor text.
     """
+    # Flask says so as well, with words that it takes from the request.
+    if (rv[0] if isinstance(rv, tuple) and rv else rv) is None:
+        raise TypeError("A view that is @background returned None. Return what JSON has, or an empty text.")
     response = current_app.make_response(rv)
     value = _read(response)
     if response.status_code >= 400:

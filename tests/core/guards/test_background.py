@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import typing as t
 import uuid
 from datetime import UTC, datetime
@@ -313,12 +314,14 @@ def test_whatever_a_view_returns_is_the_result(app: CustomFlask, answer: t.Any, 
     assert run(app, app.test_client().post("/view")) == result
 
 
-@pytest.mark.parametrize("answer", [lambda: None, object, lambda: Response(b"\0", mimetype="image/png")])
+@pytest.mark.parametrize(
+    "answer", [lambda: None, lambda: (None, 200), object, lambda: Response(b"\0", mimetype="image/png")]
+)
 def test_what_no_view_may_return_fails_the_job(app: CustomFlask, answer: t.Any) -> None:
     """As it is a 500 in a request; it is tried again, as every error of the code is."""
     app.add_url_rule("/view", view_func=background(retries=0)(lambda: answer()), endpoint="view")
     app.test_client().get("/view")
-    assert [ended.state for ended in drain(app)] == ["dead"]
+    assert [(ended.state, type(ended.error)) for ended in drain(app)] == [("dead", TypeError)]
 
 
 def test_an_error_on_purpose_is_the_failure_and_rolls_back(app: CustomFlask) -> None:
@@ -444,6 +447,11 @@ def test_plain_body_and_none_at_all(app: CustomFlask) -> None:
     assert run(app, client.post("/any", json=["é", None, 2**70])) == {"got": ["é", None, 2**70]}
     assert client.post("/any").status_code == 415
     assert run(app, client.post("/maybe")) == {"got": None}
+    # As servers pass a chunked body on: it has an end, and no length.
+    chunked = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_TYPE": "application/json"}
+    body = io.BytesIO(b'{"name": "tea", "due": "2027-01-01T00:00:00Z"}')
+    answer = client.post("/maybe", input_stream=body, environ_overrides=chunked)
+    assert run(app, answer)["got"]["name"] == "tea"
 
 
 def test_view_that_is_gone_is_a_dead_letter(make: Callable[..., CustomFlask], tmp_path: t.Any) -> None:
