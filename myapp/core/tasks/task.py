@@ -84,6 +84,8 @@ class Resource:
     commits_last: bool = False
     #: Sends what is pending, without committing it.
     settle: Callable[[t.Any], None] | None = None
+    #: Released when the others are: others learn of the task's end by it, and may want what it has held.
+    closes_last: bool = False
     is_committed: bool = False
 
 
@@ -493,7 +495,8 @@ class Task:
         # What was released is kept for as long as the task is: an object that a callback loads from lazily can then say
         # that its task has ended, instead of that it belongs to nothing.
         self._released, self._resources = self._resources, None
-        for resource in reversed(list((self._released or {}).values())):
+        newest_first = reversed(list((self._released or {}).values()))
+        for resource in sorted(newest_first, key=lambda resource: resource.closes_last):
             _isolated(resource.close, resource, "released")
 
     @contextmanager

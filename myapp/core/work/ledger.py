@@ -149,7 +149,9 @@ def announce_later(job: Enqueued) -> None:
     announcement: Announcement | None = task.resource(ENQUEUED)
     if announcement is None:
         announcement = Announcement(task.app)
-        task.bind(Resource(ENQUEUED, announcement, Announcement.close, None, None, Announcement.forget))
+        # Last: whoever hears of a job wants the database, and the transport may take its time.
+        forget = Announcement.forget
+        task.bind(Resource(ENQUEUED, announcement, Announcement.close, None, None, forget, closes_last=True))
     announcement.jobs.append(job)
 
 

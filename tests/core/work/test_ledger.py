@@ -13,11 +13,13 @@ import sqlalchemy as sa
 from myapp import ApiException, get_db, get_user, job, task
 from myapp.core.access import create_user
 from myapp.core.errors import JobError, ReadOnlyTaskError
-from myapp.core.work import Failure, Job, drain, get_state
+from myapp.core.work import Enqueued, Failure, Job, LedgerTransport, drain, get_state
 from myapp.testing import bearer
 from tests.conftest import Item
 
 if t.TYPE_CHECKING:
+    from flask import Flask
+
     from myapp import CustomFlask
 
 
@@ -246,6 +248,21 @@ def test_job_waits_for_its_time_and_the_larger_priority_goes_first(db_app: Custo
     clock.advance(45)
     drain(db_app)
     assert names() == ["first", "now", "soon", "later"]
+
+
+def test_transport_is_told_when_the_database_is_released(db_app: CustomFlask, names: t.Any) -> None:
+    """A transport that takes its time keeps SQLite's only write lock from nobody."""
+
+    class Slow(LedgerTransport):
+        def announce(self, app: Flask, jobs: t.Sequence[Enqueued]) -> None:
+            with app.task():
+                get_db().add(Item(name="written meanwhile"))
+
+    get_state(db_app).transport = Slow()
+    with db_app.task():
+        get_db().add(Item(name="a"))
+        add.enqueue("b")
+    assert names() == ["a", "written meanwhile"]
 
 
 def test_zombie_leaves_no_trace(db_app: CustomFlask, names: t.Any) -> None:
