@@ -20,7 +20,7 @@ from ..errors import JobError
 from ..runtime import get_runtime
 from ..tasks import get_task, new_id, open_task
 from .functions import job
-from .models import Job
+from .models import LIVE, Job
 from .state import get_state
 from .transport import Fleet
 
@@ -103,7 +103,9 @@ def _kill_at_random(
     app: Flask, queue: str, fleet: int, jobs: int, kills: int, deadline: float, tell: Callable[[int, int], None]
 ) -> list[float]:
     recoveries: list[float] = []
-    while (done := _count_done(app, queue)) < jobs:
+    # Until nothing happens any more: whatever is not done then is lost.
+    while any((states := _count_states(app, queue))[state] for state in LIVE):
+        done = states["done"]
         if time.monotonic() > deadline:
             raise JobError(f"Only {done} of {jobs} jobs are done, and the time is over. Is the ledger reachable?")
         tell(done, len(recoveries))
@@ -111,16 +113,20 @@ def _kill_at_random(
         running = _running(app, queue) if len(recoveries) < kills * (done + 1) / jobs else []
         victims = [owner for owner in running if _is_below(_pid_of(owner), fleet)]
         if victims and len(recoveries) < kills:
-            recoveries.append(_kill(app, queue, random.choice(victims)))  # noqa: S311
+            recovery = _kill(app, queue, random.choice(victims), deadline)  # noqa: S311
+            recoveries += [] if recovery is None else [recovery]
         time.sleep(POLL_SECONDS)
     return recoveries
 
 
-def _kill(app: Flask, queue: str, owner: str) -> float:
-    """Kill a worker and return the seconds until nothing is its any more."""
-    os.kill(_pid_of(owner), signal.SIGKILL)
+def _kill(app: Flask, queue: str, owner: str, deadline: float) -> float | None:
+    """Kill a worker and return the seconds until nothing is its any more; None for one that has ended by itself."""
+    try:
+        os.kill(_pid_of(owner), signal.SIGKILL)
+    except ProcessLookupError:
+        return None
     killed = time.monotonic()
-    while owner in _running(app, queue):
+    while owner in _running(app, queue) and time.monotonic() <= deadline:
         time.sleep(POLL_SECONDS)
     return time.monotonic() - killed
 
@@ -131,10 +137,10 @@ def _running(app: Flask, queue: str) -> list[str]:
         return [owner for owner in get_db().scalars(query) if owner is not None]
 
 
-def _count_done(app: Flask, queue: str) -> int:
-    query = sa.select(sa.func.count()).where(Job.queue == queue, Job.func == leave_mark.name, Job.state == "done")
+def _count_states(app: Flask, queue: str) -> Counter[str]:
+    query = sa.select(Job.state).where(Job.queue == queue, Job.func == leave_mark.name)
     with open_task(app, read_only=True):
-        return get_db().scalar(query) or 0
+        return Counter(get_db().scalars(query))
 
 
 def _count(app: Flask, queue: str, jobs: int, recoveries: list[float], seconds: float) -> Outcome:

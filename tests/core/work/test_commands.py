@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 import typing as t
 
 import pytest
 import sqlalchemy as sa
 
 from myapp import ApiException, get_db, job
+from myapp.core.errors import JobError
 from myapp.core.work import Job, drain, get_state
 from myapp.core.work import chaos as chaos_part
 from myapp.testing import Jobs
@@ -156,6 +158,29 @@ def test_chaos_kills_workers_and_counts(tmp_path: Path) -> None:
         assert (counted["jobs"], counted["kills"], counted["lost"], counted["doubled"]) == (20, 3, 0, 0)
         assert 0 < counted["longest_recovery_seconds"] < 10
         assert [(one.id, one.state) for one in Jobs(work.app).list()] == [(other, "ready")]
+
+
+def test_chaos_ends_when_nothing_recovers(app: CustomFlask) -> None:
+    """At its deadline, and when nothing is left that could be done: a job that was given up is lost."""
+    id_ = enqueue(app, chaos_part.leave_mark.with_options(queue="chaos x"), "chaos x", 0)
+    with subprocess.Popen(["sleep", "600"]) as victim:
+        owner = f"host:{victim.pid}:x"
+        with app.task():
+            get_db().execute(sa.update(Job).values(state="running", owner=owner))
+        try:
+            recovery = chaos_part._kill(app, "chaos x", owner, time.monotonic() + 0.05)
+        finally:
+            victim.kill()
+        victim.wait(timeout=30)
+    assert recovery is not None
+    assert chaos_part._kill(app, "chaos x", owner, time.monotonic() + 0.05) is None
+    never = time.monotonic() - 1
+    with pytest.raises(JobError, match="Only 0 of 1"):
+        chaos_part._kill_at_random(app, "chaos x", 0, 1, 0, never, lambda *_: None)
+    with app.task():
+        get_db().execute(sa.update(Job).where(Job.id == id_).values(state="dead"))
+    assert chaos_part._kill_at_random(app, "chaos x", 0, 1, 0, never, lambda *_: None) == []
+    assert chaos_part._count(app, "chaos x", 1, [], 1.0).lost == 1
 
 
 def test_chaos_would_notice(app: CustomFlask) -> None:
