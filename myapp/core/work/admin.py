@@ -18,7 +18,7 @@ from .ledger import announce_later
 from .models import Job
 from .outcome import expiry
 from .presence import create_presence
-from .state import get_state
+from .state import get_state, notify_changed
 from .transport import Enqueued
 
 if t.TYPE_CHECKING:
@@ -93,6 +93,7 @@ def cancel(job_id: str) -> str | None:
     """
     job = find_job(job_id)
     if job is not None and job.state == "ready" and _cancel_ready(job_id):
+        notify_changed(_app(), job_id, "cancelled")
         return "cancelled"
     if job is not None and job.state == "ready":
         # Somebody took it in between.

@@ -10,7 +10,7 @@ from ..errors import JobLostError
 from .failure import Failure
 from .ledger import write_end
 from .outcome import expiry
-from .state import get_state
+from .state import get_state, notify_changed
 
 if t.TYPE_CHECKING:
     from datetime import datetime
@@ -78,6 +78,7 @@ def _requeue(taker: Taker, owner: str, orphans: list[Orphan]) -> list[str]:
             "The worker %s is gone; job %s (%s), its attempt %d of %d, is %s now.",
             *(owner, orphan.id, orphan.func, orphan.attempts, orphan.max_attempts, state),
         )
+        notify_changed(taker.app, orphan.id, state)
         requeued.append(orphan.id)
     taker.presence.forget(owner)
     return requeued

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from myapp import ApiException, after_commit, get_db, job, progress
 from myapp.core.errors import JobLostError
+from myapp.core.signals import job_changed
 from myapp.core.work import Attempt, Failure, Job, Taker, cancel, drain, find_job, get_state, retry
 from myapp.core.work.failure import describe
 from myapp.core.work.recovery import expire, give_back, requeue_dead
@@ -73,6 +74,26 @@ def test_job_of_a_dead_worker_is_ready_at_once(db_app: CustomFlask) -> None:
         failure = t.cast("Failure", Failure.from_text(Jobs(db_app).find(two).error))
         assert (Jobs(db_app).find(two).state, failure.kind) == ("dead", "lost")
         assert Jobs(db_app).find(one).state == "running"
+
+
+def test_parts_above_hear_of_jobs_that_nobody_runs(db_app: CustomFlask) -> None:
+    """Of one that waits and is cancelled, and of one whose worker has died: ready, and then dead."""
+    heard: list[tuple[str, str]] = []
+
+    def hear(_app: t.Any, *, job_id: str, state: str) -> None:
+        heard.append((job_id, state))
+
+    waiting, orphan = enqueue(db_app, "a", "b")
+    with job_changed.connected_to(hear, sender=db_app), Taker(db_app) as other:
+        with db_app.app_context():
+            assert cancel(waiting) == "cancelled"
+        for _ in range(2):
+            dying = Taker(db_app)
+            dying.__enter__()
+            assert dying.take() is not None
+            die(dying)
+            requeue_dead(other)
+    assert heard == [(waiting, "cancelled"), (orphan, "ready"), (orphan, "dead")]
 
 
 def test_zombie_that_comes_back_commits_nothing(db_app: CustomFlask, names: t.Any) -> None:
