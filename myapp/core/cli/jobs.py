@@ -16,6 +16,7 @@ from ..data import ensure_schema
 from ..errors import JobError
 from ..tasks import untasked
 from ..work.chaos import run_chaos
+from .terminal import visible
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,10 +70,10 @@ def show(job_id: str, as_json: bool) -> None:
         return
     for key, value in plain.items():
         if key == "error" and failure is not None:
-            click.echo(f"{key:<14} {failure.kind}: {failure.summary}")
-            click.echo(failure.traceback or json.dumps(failure.problem) if failure.problem else failure.traceback or "")
+            click.echo(f"{key:<14} {failure.kind}: {visible(failure.summary)}")
+            click.echo(json.dumps(failure.problem) if failure.problem else visible(failure.traceback or ""))
         elif value is not None:
-            click.echo(f"{key:<14} {json.dumps(value) if isinstance(value, dict | list) else value}")
+            click.echo(f"{key:<14} {json.dumps(value) if isinstance(value, dict | list) else visible(str(value))}")
 
 
 @jobs.command()

@@ -18,6 +18,7 @@ from ..data import get_db
 from ..errors import MailServerError, ValidationError
 from ..tasks import new_id, untasked
 from ..work import mail as mails
+from .terminal import visible
 
 if t.TYPE_CHECKING:
     from email.message import EmailMessage
@@ -80,14 +81,14 @@ def show(mail_id: str, raw: bool, as_json: bool) -> None:
         shown = {**found.to_dict("recipients"), "from": str(message["From"]), "text": text, "html": html}
         _print_json({"mail": _plain({**shown, "attachments": files})})
         return
-    click.echo(f"Subject:    {found.subject}\nFrom:       {_visible(str(message['From']))}")
+    click.echo(f"Subject:    {found.subject}\nFrom:       {visible(str(message['From']))}")
     click.echo(f"Queued:     {found.created:%Y-%m-%d %H:%M:%S} UTC by task {found.task_id}")
     click.echo(f"Message-ID: {found.message_id}")
     for recipient in found.recipients:
         click.echo(f"To:         {recipient.address}: {_fate(recipient)}")
     if files:
-        click.echo(f"Attached:   {_visible(', '.join(files))}")
-    click.echo(f"\n{_visible(text)}")
+        click.echo(f"Attached:   {visible(', '.join(files))}")
+    click.echo(f"\n{visible(text)}")
     if html:
         click.echo(f"It has a part in HTML as well: flask mail show {mail_id} --raw, or --json.")
 
@@ -157,11 +158,6 @@ def _fate(recipient: mails.Recipient) -> str:
 def _body(message: EmailMessage, kind: str) -> str:
     part = message.get_body((kind,))
     return "" if part is None else str(part.get_content()).replace("\r\n", "\n")
-
-
-def _visible(text: str) -> str:
-    """Return ``text`` so that it cannot write anywhere else on the terminal: somebody else may have written it."""
-    return "".join(sign if sign.isprintable() or sign in "\n\t" else "\ufffd" for sign in text)
 
 
 def _cut(text: str) -> str:

@@ -10,7 +10,7 @@ import typing as t
 import pytest
 import sqlalchemy as sa
 
-from myapp import ApiException, get_db, job
+from myapp import ApiException, get_db, job, progress
 from myapp.core.errors import JobError
 from myapp.core.work import Job, drain, get_state
 from myapp.core.work import chaos as chaos_part
@@ -86,6 +86,25 @@ def test_one_job_is_shown_with_its_error(app: CustomFlask, run: Callable[..., Re
     assert json.loads(run("show", failed, "--json").stdout)["job"]["error"]["problem"]["status"] == 409
     missing = run("show", "0190")
     assert (missing.exit_code, "flask jobs list" in missing.stderr) == (1, True)
+
+
+def test_what_others_have_written_is_shown_and_does_nothing(app: CustomFlask) -> None:
+    """No escape sequence reaches the terminal: of an argument, an error, a progress, a result."""
+    escape = "\x1b]0;owned\x07\x1b[2J"
+
+    @job(retries=0, unique_key=lambda text, fails: text)
+    def repeat(text: str, fails: bool) -> str:
+        progress(0.5, text)
+        if fails:
+            raise ArithmeticError(text)
+        return text
+
+    for id_ in (enqueue(app, repeat, escape, True), enqueue(app, repeat, escape + "2", False)):
+        drain(app)
+        # Where the output is no terminal click takes some of them away.
+        shown = app.test_cli_runner().invoke(args=["jobs", "show", id_], color=True).stdout
+        assert shown.count("]0;owned") >= 4
+        assert {"\x1b", "\x07"}.isdisjoint(shown)
 
 
 def test_dead_jobs_are_tried_again(app: CustomFlask, run: Callable[..., Result]) -> None:
