@@ -79,9 +79,7 @@ class AdvisoryPresence:
                 self._execute(mine.values(lease_until=now + LEASE))
                 self._renew_at = time.monotonic() + RENEW_SECONDS
             except SQLAlchemyError as error:
-                # Until there is another, others may take this worker for dead: what it does then is rolled back.
-                logger.warning("The connection that says that this worker lives is gone; a new one follows: %s", error)
-                self._disconnect()
+                self._lose(error)
 
     def report(self, claim: Claim, report: Report) -> None:
         """Write the report into the row; nobody waits for it, because the job touches its row at its end only."""
@@ -95,14 +93,25 @@ class AdvisoryPresence:
         self._reported_at = time.monotonic()
         attempt = sa.update(Job).where(Job.id == claim.id, Job.owner == claim.owner, Job.attempts == claim.attempts)
         with self._mutex:
-            if self._connection is not None:
+            if self._connection is None:
+                return
+            try:
                 self._execute(attempt.values(progress=report[0], progress_text=report[1]))
+            except SQLAlchemyError as error:
+                self._lose(error)
 
     def is_cancel_asked(self, claim: Claim) -> bool:
         """Whether the column that asks for it is set."""
         asked = sa.select(Job.cancel_asked).where(Job.id == claim.id, Job.owner == claim.owner)
         with self._mutex:
-            return self._connection is not None and self._execute(asked).scalar() is not None
+            if self._connection is None:
+                return False
+            try:
+                return self._execute(asked).scalar() is not None
+            except SQLAlchemyError as error:
+                # The next look is a moment later.
+                self._lose(error)
+                return False
 
     def forget_cancel(self, claim: Claim) -> None:
         """Do nothing: whoever takes the job next empties the column."""
@@ -140,8 +149,20 @@ class AdvisoryPresence:
         # It never goes back to the pool: its end is the end of the lock.
         connection.detach()
         self._connection = connection
-        self._execute(sa.select(sa.func.pg_advisory_lock(key_of(self._owner or ""))))
+        try:
+            self._execute(sa.select(sa.func.pg_advisory_lock(key_of(self._owner or ""))))
+        except SQLAlchemyError:
+            # Without the lock it would say nothing.
+            self._disconnect()
+            raise
         self._renew_at = time.monotonic() + RENEW_SECONDS
+
+    def _lose(self, error: SQLAlchemyError) -> None:
+        """Let the next beat open another connection: the job itself has one of its own, and goes on."""
+        # Until there is another, others may take this worker for dead: what it does then is rolled back.
+        logger.warning("The connection that says that this worker lives is gone; a new one follows: %s", error)
+        self._disconnect()
+        self._renew_at = 0.0
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

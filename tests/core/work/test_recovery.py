@@ -29,6 +29,7 @@ if t.TYPE_CHECKING:
     from collections.abc import Iterator
 
     from myapp import CustomFlask
+    from myapp.core.work.advisory import AdvisoryPresence
 
 
 @job(retries=1)
@@ -214,6 +215,29 @@ def test_progress_outside_of_a_job_does_nothing(db_app: CustomFlask) -> None:
     progress(0.5)
     with db_app.task():
         progress(1)
+
+
+@pytest.mark.backend("postgresql")
+@pytest.mark.parametrize("notices", ["progress", "cancel"])
+def test_job_goes_on_when_the_connection_beside_it_is_cut(db_app: CustomFlask, notices: str) -> None:
+    """The one that says that the worker lives: whatever finds out, the next beat opens another one."""
+    enqueue(db_app, "a")
+    with Taker(db_app) as taker, Taker(db_app) as other:
+        claim = taker.take()
+        assert claim is not None
+        presence = t.cast("AdvisoryPresence", taker.presence)
+        backend = t.cast("sa.Connection", presence._connection).scalar(sa.text("SELECT pg_backend_pid()"))
+        with db_app.task():
+            get_db().execute(sa.text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": backend})
+        if notices == "progress":
+            presence.report(claim, (0.5, None))
+        else:
+            assert not presence.is_cancel_asked(claim)
+        assert not other.presence.is_alive(taker.owner)
+        presence.beat(get_state(db_app).clock.now())
+        assert other.presence.is_alive(taker.owner)
+        assert requeue_dead(other) == []
+        assert Attempt(claim, taker).run().state == "done"
 
 
 def test_running_job_that_is_cancelled_stops_at_its_next_progress(db_app: CustomFlask, names: t.Any) -> None:
