@@ -251,7 +251,12 @@ def test_limits_that_are_refused(client: FlaskClient, ann: Headers, limit: str) 
     assert (answer.status_code, answer.json["errors"][0]["parameter"]) == (422, "limit")
 
 
-@pytest.mark.parametrize("cursor", ["x", "-1", "", "9" * 30, "1 OR 1=1"])
+def test_cursor_of_the_largest_id_is_followed(client: FlaskClient, ann: Headers) -> None:
+    """Every id that a user can have is the end of some page."""
+    assert client.get(USERS, query_string={"cursor": 2**31 - 1}, headers=ann).json["items"] == []
+
+
+@pytest.mark.parametrize("cursor", ["x", "-1", "", "9" * 30, str(2**31), "1 OR 1=1"])
 def test_cursors_that_are_refused(client: FlaskClient, ann: Headers, cursor: str) -> None:
     """400: they come from no page."""
     assert client.get(USERS, query_string={"cursor": cursor}, headers=ann).status_code == 400

@@ -10,6 +10,7 @@ from dataclasses import asdict
 import click
 from flask import current_app
 from flask.cli import AppGroup
+from sqlalchemy.exc import SQLAlchemyError
 
 from .. import work
 from ..data import ensure_schema
@@ -126,7 +127,10 @@ def work_command(concurrency: int, queues: str | None, grace: float) -> None:
     they had not begun.
     """
     app = _app()
-    ensure_schema(app)
+    try:
+        ensure_schema(app)
+    except SQLAlchemyError as error:
+        click.echo(f"The database cannot be reached; the workers wait for it. {error}", err=True)
     names = None if queues is None else tuple(name.strip() for name in queues.split(",") if name.strip())
     if names == ():
         raise click.UsageError("--queues names none.")

@@ -32,7 +32,7 @@ from .registry import (
 )
 from .schema import ensure_schema, find_failure, find_failures, look_at_schema, upgrades_by_itself
 from .session import TaskSession, get_db, note_write
-from .sqlite import lock_of
+from .sqlite import lock_of, retried
 from .types import UTCDateTime
 
 if t.TYPE_CHECKING:
@@ -69,6 +69,7 @@ __all__ = [
     "owner_package",
     "positions",
     "register_migrations",
+    "retried",
     "revise",
     "upgrade",
     "upgrades_by_itself",

@@ -129,7 +129,7 @@ def attach(engine: Engine, *, warns: bool) -> WriteLock:
         cursor = connection.cursor()
         # Under gevent a wait inside SQLite stops every greenlet, so waiting is done in Python.
         cursor.execute(f"PRAGMA busy_timeout = {_busy_milliseconds(BUSY_SECONDS)}")
-        _retried(lambda: cursor.execute("PRAGMA journal_mode = WAL"), time.monotonic() + BUSY_SECONDS)
+        retried(lambda: cursor.execute("PRAGMA journal_mode = WAL"), time.monotonic() + BUSY_SECONDS)
         cursor.execute("PRAGMA synchronous = NORMAL")
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.close()
@@ -152,7 +152,7 @@ def attach(engine: Engine, *, warns: bool) -> WriteLock:
             # What was spent in the queue counts.
             connection.info["has_waited"] = True
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {_busy_milliseconds(max(left, 0))}")
-        _retried(lambda: connection.exec_driver_sql("BEGIN IMMEDIATE"), lock.deadline)
+        retried(lambda: connection.exec_driver_sql("BEGIN IMMEDIATE"), lock.deadline)
 
     @event.listens_for(engine, "checkin")
     def checkin(connection: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
@@ -178,7 +178,7 @@ def _clean(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
         connection.execute(f"PRAGMA busy_timeout = {_busy_milliseconds(BUSY_SECONDS)}")
 
 
-def _retried(f: t.Callable[[], t.Any], deadline: float) -> None:
+def retried(f: t.Callable[[], t.Any], deadline: float) -> None:
     """Call ``f`` until the database is not locked; where SQLite waits by itself, one call uses the time up."""
     while True:
         try:

@@ -91,13 +91,11 @@ def cancel(job_id: str) -> str | None:
 
     :raises NestedWriteError: on SQLite, in a task that has written.
     """
-    job = find_job(job_id)
-    if job is not None and job.state == "ready" and _cancel_ready(job_id):
-        notify_changed(_app(), job_id, "cancelled")
-        return "cancelled"
-    if job is not None and job.state == "ready":
-        # Somebody took it in between.
-        job = find_job(job_id)
+    while (job := find_job(job_id)) is not None and job.state == "ready":
+        if _cancel_ready(job_id):
+            notify_changed(_app(), job_id, "cancelled")
+            return "cancelled"
+        # Somebody took it in between, and may have given it back.
     if job is None:
         return None
     if job.state == "running" and job.owner is not None:

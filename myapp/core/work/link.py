@@ -6,7 +6,7 @@ import typing as t
 
 from sqlalchemy.exc import DBAPIError
 
-from ..data import get_engine, lock_of
+from ..data import get_engine, lock_of, retried
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -106,7 +106,7 @@ class Transaction:
         try:
             self._raw = self._link.raw()
             if lock is not None:
-                self._raw.execute("BEGIN IMMEDIATE")
+                retried(lambda: self._raw.execute("BEGIN IMMEDIATE"), lock.deadline)
         except BaseException as error:
             self._fail(error)
             raise

@@ -9,6 +9,8 @@ import signal
 import time
 import typing as t
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from ..data import ensure_schema, get_engine
 from ..redis import get_redis
 from .functions import queues
@@ -57,14 +59,14 @@ def run_worker(app: Flask, fleet: Fleet, board: Board) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     parent = os.getppid()
     client = t.cast("RedisClient", get_redis(app, "jobs"))
-    # Here once, so that no work-horse has to; and without a connection that would not survive the fork.
-    ensure_schema(app)
-    get_engine(app).dispose()
     while os.getppid() == parent:
         try:
+            # Here once, so that no work-horse has to; and without a connection that would not survive the fork.
+            ensure_schema(app)
+            get_engine(app).dispose()
             make_worker(app, fleet, board, client.redis).work(logging_level="WARNING")
-        except RedisError as error:
-            logger.warning("A worker waits for Redis at %s: %s", client.address, error)
+        except (RedisError, SQLAlchemyError) as error:
+            logger.warning("A worker waits for Redis at %s, or for the database: %s", client.address, error)
             # Nothing tells when it is there; SIGTERM ends this.
             time.sleep(PAUSE_SECONDS)
         else:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 import time
 import typing as t
 
@@ -16,6 +18,8 @@ from myapp.core.work import Job, drain, get_state
 from myapp.core.work import chaos as chaos_part
 from myapp.testing import Jobs
 from tests.servers import labour
+from tests.servers.process import ROOT
+from tests.servers.smtp import closed_port
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,6 +169,23 @@ def test_work_refuses_what_cannot_be_meant(run: Callable[..., Result]) -> None:
     """No process, no queue, a negative grace: a usage error, not a fleet that does nothing."""
     for options in (("-c", "0"), ("-q", " , "), ("--grace", "-1")):
         assert run("work", *options).exit_code == 2
+
+
+@pytest.mark.live
+def test_work_waits_for_a_database_that_is_away(tmp_path: Path) -> None:
+    """From its start on, and says so in a line, not in a traceback; it ends when it is told to."""
+    away = f"postgresql+psycopg://somebody@127.0.0.1:{closed_port()}/none"
+    config = {"MYAPP_PROFILE": "development", "MYAPP_DATABASE_URL": away, "MYAPP_INSTANCE_PATH": str(tmp_path)}
+    command = [sys.executable, "-m", "flask", "--app", "myapp", "jobs", "work"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **config}, cwd=ROOT) as fleet:
+        assert fleet.stderr is not None
+        lines: list[str] = []
+        while fleet.poll() is None and not (lines and "cannot reach the ledger" in lines[-1]):
+            lines.append(fleet.stderr.readline())
+        fleet.terminate()
+        assert fleet.wait(timeout=30) == 0
+    assert "wait for it" in lines[0]
+    assert "Traceback" not in "".join(lines)
 
 
 @pytest.mark.live

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import sys
 import threading
 import time
 import typing as t
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 
 import pytest
@@ -16,10 +17,12 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from myapp import ApiException, after_commit, get_db, job, progress
+from myapp.core.data import get_engine
 from myapp.core.errors import JobLostError
 from myapp.core.signals import job_changed
 from myapp.core.work import Attempt, Failure, Job, Taker, cancel, drain, find_job, get_state, retry
 from myapp.core.work.failure import describe
+from myapp.core.work.link import Link
 from myapp.core.work.recovery import expire, give_back, requeue_dead
 from myapp.core.work.worker import Worker
 from myapp.testing import Jobs
@@ -289,6 +292,38 @@ def test_cancelled_job_that_fails_is_not_tried_again(db_app: CustomFlask) -> Non
         again = taker.take()
         assert again is not None
         assert Attempt(again, taker).run().state == "done"
+
+
+@pytest.mark.backend("sqlite")
+def test_link_waits_for_other_processes(db_app: CustomFlask) -> None:
+    """Also where SQLite does not, because other greenlets could not run meanwhile."""
+    path = get_engine(db_app).url.database
+    link = Link(db_app)
+    link.raw().execute("PRAGMA busy_timeout = 0")
+    with closing(sqlite3.connect(str(path), isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        timer = threading.Timer(0.1, other.rollback)
+        timer.start()
+        with link.begin() as execute:
+            execute("UPDATE jobs SET priority = 0", {})
+        timer.join()
+    link.close()
+
+
+def test_cancelling_a_job_that_comes_back_at_this_moment(db_app: CustomFlask) -> None:
+    """Somebody takes it while it is cancelled, and gives it back: nobody hears that it is "ready"."""
+    [id_] = enqueue(db_app, "a")
+
+    def take(_conn: t.Any, _cursor: t.Any, statement: str, parameters: t.Any, *_more: t.Any) -> tuple[str, t.Any]:
+        is_first = statement.startswith("UPDATE jobs") and not taken
+        taken.extend([statement] if is_first else [])
+        return f"{statement} AND 1 = 0" if is_first else statement, parameters
+
+    taken: list[str] = []
+    sa.event.listen(get_engine(db_app), "before_cursor_execute", take, retval=True)
+    with db_app.app_context():
+        assert cancel(id_) == "cancelled"
+    assert (len(taken), Jobs(db_app).find(id_).state) == (1, "cancelled")
 
 
 def test_link_goes_on_after_an_error(db_app: CustomFlask, names: t.Any) -> None:

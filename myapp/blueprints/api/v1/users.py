@@ -18,7 +18,8 @@ WRITE = "users:write"
 #: More than the longest address and password, each character of them escaped.
 MAXIMUM_BODY = 32 * 1024
 #: The ids that every database can hold; a longer number is no user.
-ONE = f"/<int(min=1, max={2**31 - 1}):user_id>"
+MAXIMUM_ID = 2**31 - 1
+ONE = f"/<int(min=1, max={MAXIMUM_ID}):user_id>"
 
 Address = t.Annotated[str, AfterValidator(access.normalize_address)]
 Password = t.Annotated[str, AfterValidator(access.check_password)]
@@ -125,7 +126,8 @@ def _find(user_id: int) -> User:
 
 def _read_cursor() -> int:
     text = request.args.get("cursor", "0")
-    if not text.isascii() or not text.isdigit() or len(text) > 9:
+    # As many digits as the largest one has: int() of a long text takes long.
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(MAXIMUM_ID)) or int(text) > MAXIMUM_ID:
         raise ApiException("This cursor is of no page. Follow the address in `next` as it is.", 400)
     return int(text)
 
