@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from myapp import get_db
-from myapp.core.data import get_engine
+from myapp.core.data import ensure_schema, get_engine
+from myapp.core.data.postgresql import MIGRATION_LOCK
 from tests import databases
 from tests.conftest import Item
 
@@ -88,14 +89,20 @@ def refuse(_dialect: t.Any, _entry: t.Any, _args: t.Any, parameters: dict[str, t
     parameters.update(host="127.0.0.1", port=1, connect_timeout=2)
 
 
-def test_two_processes_that_migrate_wait_for_each_other(make_db_app: t.Any) -> None:
-    """The advisory lock of migrations is held until the transaction ends."""
-    app = make_db_app()
-    with get_engine(app).begin() as connection:
-        databases_lock = sa.select(sa.func.pg_try_advisory_xact_lock(0x6D796170))
-        assert connection.scalar(databases_lock) is True
-        with get_engine(app).begin() as other:
-            assert other.scalar(databases_lock) is False
+def test_two_processes_that_migrate_wait_for_each_other(make_app: t.Any, database_config: t.Any, postgres: str) -> None:
+    """By the advisory lock of migrations, which the other one holds until its transaction ends."""
+    app = make_app(config=database_config())
+    with psycopg.connect(postgres) as other:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+        migrating = threading.Thread(target=ensure_schema, args=(app,))
+        migrating.start()
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        while migrating.is_alive() and other.execute(waiting).fetchone() == (0,):
+            pass
+        assert migrating.is_alive()
+        other.rollback()
+        migrating.join(timeout=30)
+    assert not migrating.is_alive()
 
 
 def test_url_may_be_written_as_everybody_writes_it(make_app: t.Any, postgres: str) -> None:

@@ -249,11 +249,12 @@ def test_mistake_in_sql_is_a_500(db_app: CustomFlask) -> None:
 
 
 def test_two_apps_of_one_database_share_nothing_but_it(make_app: t.Any, tmp_path: t.Any) -> None:
-    """Two engines, two locks: the second app waits inside SQLite as another process would."""
+    """Two engines, and one lock: in a process the queue for the file is everybody's."""
     url = f"sqlite:///{tmp_path / 'shared.sqlite3'}"
     first, second = (make_app(config={"MYAPP_DATABASE_URL": url}) for _ in range(2))
     Item.metadata.create_all(get_engine(first))
     assert get_engine(first) is not get_engine(second)
+    assert sqlite.lock_of(get_engine(first)) is sqlite.lock_of(get_engine(second))
     for number, app in enumerate((first, second, first)):
         with app.task():
             get_db().add(Item(name=str(number)))
