@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 from uuid import UUID
 
-from flask import Blueprint, Response, request, url_for
+from flask import Blueprint, request, url_for
 
 from myapp import ApiException, ApiResult, get_user, public, scopes
 from myapp.core import access, web, work
@@ -14,6 +14,7 @@ if t.TYPE_CHECKING:
     from myapp.core.work import Job
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/jobs")
+blueprint.after_request(web.forbid_storing)
 
 ONE = "/<uuid:job_id>"
 #: What a client is told of a state; whatever else there is has failed, and the problem's type says how.
@@ -25,13 +26,6 @@ PROBLEMS = {
     "dead": ("job-dead", "The job was given up", 500, "It failed in every attempt, or cannot be run."),
     "cancelled": ("job-cancelled", "The job was cancelled", 409, "Somebody cancelled it. Ask for it again if need be."),
 }
-
-
-@blueprint.after_request
-def forbid_storing(response: Response) -> Response:
-    """Keep what is told about jobs out of every cache: it changes, and it is somebody's."""
-    response.headers["Cache-Control"] = "no-store"
-    return response
 
 
 @blueprint.get("/")
@@ -46,10 +40,8 @@ def index() -> ApiResult:
     before = None if cursor is None else _checked(cursor)
     found = work.list_jobs(user_id=access.require().id, before=before, limit=limit + 1)
     items = [_describe(job) for job in found[:limit] if not work.is_expired(job)]
-    if len(found) <= limit:
-        return ApiResult({"items": items, "next": None})
-    following = url_for(".index", limit=limit, cursor=found[limit - 1].id)
-    return ApiResult({"items": items, "next": following}, headers={"Link": f'<{following}>; rel="next"'})
+    has_more = len(found) > limit
+    return web.page(items, url_for(".index", limit=limit, cursor=found[limit - 1].id) if has_more else None)
 
 
 @blueprint.get(ONE)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import typing as t
 
 from . import headers, hooks, problems, routing, session
-from .inputs import Request, read_json, read_limit, validate
+from .inputs import Request, read_json, validate
 from .json import StrictJSONProvider, ToJSONProvider
+from .pages import forbid_storing, page, read_limit
 from .problems import members_of
 from .results import ApiResult, unfold
 from .routing import LazyRule
@@ -19,8 +20,10 @@ __all__ = [
     "LazyRule",
     "StrictJSONProvider",
     "ToJSONProvider",
+    "forbid_storing",
     "init_app",
     "members_of",
+    "page",
     "read_json",
     "read_limit",
     "unfold",

@@ -1,4 +1,4 @@
-"""What a request brings: its body as JSON, validated by pydantic with every failure named; the limit of a page."""
+"""What a request brings: its body as JSON, validated by pydantic with every failure named."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from ..errors import ApiException, ValidationError
 
 B = t.TypeVar("B", bound=pydantic.BaseModel)
 
-DEFAULT_LIMIT, MAXIMUM_LIMIT = 50, 200
 #: How deep lists and objects may lie inside each other: what comes later, here and elsewhere, may recurse.
 MAXIMUM_DEPTH = 64
 
@@ -73,19 +72,6 @@ def validate(model: type[B], value: t.Any) -> B:
                 for entry in entries
             ]
         ) from None
-
-
-def read_limit() -> int:
-    """Return how many items the query asks for: its ``limit``, 50 without one.
-
-    :raises ValidationError: for one that is not 1 to 200.
-    """
-    text = request.args.get("limit", str(DEFAULT_LIMIT))
-    # As many digits as the largest one has: int() of a long text takes long.
-    if not text.isascii() or not text.isdigit() or len(text) > 3 or not 1 <= int(text) <= MAXIMUM_LIMIT:
-        detail = f"This must be a number from 1 to {MAXIMUM_LIMIT}."
-        raise ValidationError(errors=[{"parameter": "limit", "code": "range", "detail": detail}])
-    return int(text)
 
 
 def _is_deep(value: t.Any) -> bool:

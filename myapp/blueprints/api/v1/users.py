@@ -6,13 +6,14 @@ import typing as t
 
 import pydantic
 import sqlalchemy as sa
-from flask import Blueprint, Response, request, url_for
+from flask import Blueprint, request, url_for
 from pydantic import AfterValidator
 
 from myapp import ApiException, ApiResult, User, get_db, scopes
 from myapp.core import access, web
 
 blueprint = Blueprint("users", __name__, url_prefix="/users")
+blueprint.after_request(web.forbid_storing)
 
 WRITE = "users:write"
 #: More than the longest address and password, each character of them escaped.
@@ -46,13 +47,6 @@ class Changes(pydantic.BaseModel):
     active: bool = t.cast("bool", None)
 
 
-@blueprint.after_request
-def forbid_storing(response: Response) -> Response:
-    """Keep what is told about people out of every cache."""
-    response.headers["Cache-Control"] = "no-store"
-    return response
-
-
 @blueprint.get("")
 @scopes()
 def index() -> ApiResult:
@@ -66,10 +60,8 @@ def index() -> ApiResult:
     if not access.has_scope(WRITE):
         query = query.where(User.id == access.require().id)
     found = list(get_db().scalars(query))
-    if len(found) <= limit:
-        return ApiResult({"items": found, "next": None})
-    following = url_for(".index", limit=limit, cursor=found[limit - 1].id)
-    return ApiResult({"items": found[:limit], "next": following}, headers={"Link": f'<{following}>; rel="next"'})
+    has_more = len(found) > limit
+    return web.page(found[:limit], url_for(".index", limit=limit, cursor=found[limit - 1].id) if has_more else None)
 
 
 @blueprint.post("")
