@@ -14,7 +14,7 @@ from werkzeug.serving import is_running_from_reloader
 from ..data import get_engine
 from ..runtime import get_runtime
 from .models import LIVE, Job
-from .presence import create_presence
+from .presence import ask_to_stop
 from .state import get_state
 from .supervisor import Supervisor
 from .worker import Worker
@@ -46,8 +46,8 @@ class LedgerTransport:
         return Supervisor(app, fleet).run()
 
     def stop(self, app: Flask, job_id: str, owner: str) -> None:
-        """Tell the worker, beside the database or in the row."""
-        create_presence(app).ask_to_cancel(job_id, owner, get_state(app).clock.now())
+        """Tell the worker."""
+        ask_to_stop(app, job_id, owner)
 
 
 def start(app: Flask) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from ..access import Principal, get_principal
 from ..data import get_db, note_write
-from ..errors import JobLostError, NoTaskError
+from ..errors import JobLostError
 from ..tasks import Resource, get_task, new_id
 from .advisory import LEASE
 from .state import get_state, notify_changed
@@ -47,14 +47,12 @@ class Claim(t.NamedTuple):
     id: str
     func: str
     args: str
-    queue: str
     attempts: int
     max_attempts: int
     timeout: float | None
     atomic: bool
     user_id: int | None
     scopes: str | None
-    task_id: str | None
     owner: str
 
 
@@ -85,11 +83,6 @@ def enqueue(job: NewJob) -> str:
     :raises ReadOnlyTaskError: in a task that only reads.
     """
     task = get_task()
-    if task.kind == "bare":
-        raise NoTaskError(
-            "A job is enqueued with the commit of a task, and this application context is none: nothing would ever"
-            " commit it. Open a task around it: with app.task(): …"
-        )
     task.check_open("enqueue()")
     principal = get_principal() if job.on_behalf else Principal()
     session = get_db()

@@ -14,6 +14,7 @@ from ..data import get_engine
 from ..tasks import new_id
 from .advisory import AdvisoryPresence
 from .files import FilePresence
+from .state import get_state
 
 if t.TYPE_CHECKING:
     from datetime import datetime
@@ -70,6 +71,11 @@ def create_presence(app: Flask) -> Presence:
     """Return the presence that fits the database of ``app``; it holds nothing yet."""
     engine = get_engine(app)
     return FilePresence(str(engine.url.database)) if engine.dialect.name == "sqlite" else AdvisoryPresence(engine)
+
+
+def ask_to_stop(app: Flask, job_id: str, owner: str) -> None:
+    """Ask the worker ``owner`` to stop the job ``job_id``: beside the database or in the row, whatever carries jobs."""
+    create_presence(app).ask_to_cancel(job_id, owner, get_state(app).clock.now())
 
 
 def new_owner() -> str:

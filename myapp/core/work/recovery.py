@@ -6,8 +6,8 @@ import logging
 import typing as t
 from datetime import timedelta
 
-from ..errors import JobLostError
-from .failure import Failure
+from ..errors import JobCancelledError, JobLostError
+from .failure import Failure, describe
 from .ledger import write_end
 from .outcome import expiry
 from .state import get_state, notify_changed
@@ -86,7 +86,7 @@ def _requeue(taker: Taker, owner: str, orphans: list[Orphan]) -> list[str]:
 
 def _give_to_others(execute: Execute, app: Flask, orphan: Orphan, *, is_cancelled: bool) -> str:
     now = get_state(app).clock.now()
-    failure = Failure("cancelled", "Cancelled while it ran.") if is_cancelled else _why(app, orphan, now)
+    failure = describe(JobCancelledError()) if is_cancelled else _why(app, orphan, now)
     state = "cancelled" if is_cancelled else "dead" if orphan.attempts >= orphan.max_attempts else "ready"
     error = failure.to_text()
     if state == "ready":

@@ -9,7 +9,7 @@ import typing as t
 from ..errors import ConfigurationError, UnavailableError
 from ..redis import get_redis
 from . import messages
-from .presence import create_presence
+from .presence import ask_to_stop
 from .rq_worker import run_worker
 from .sender import run_sender
 from .state import get_state
@@ -67,5 +67,5 @@ class RedisTransport:
         return Supervisor(app, fleet, [*mains, run_sender]).run()
 
     def stop(self, app: Flask, job_id: str, owner: str) -> None:
-        """Tell the work-horse, beside the database or in the row."""
-        create_presence(app).ask_to_cancel(job_id, owner, get_state(app).clock.now())
+        """Tell the work-horse."""
+        ask_to_stop(app, job_id, owner)

@@ -22,7 +22,7 @@ FRAGMENTS = {
     # As the index has it.
     "has_key": "state IN ('ready', 'running') AND unique_key IS NOT NULL",
     # The columns of myapp.core.work.ledger.Claim, in its order.
-    "claimed": "id, func, args, queue, attempts, max_attempts, timeout, atomic, user_id, scopes, task_id, owner",
+    "claimed": "id, func, args, attempts, max_attempts, timeout, atomic, user_id, scopes, owner",
     # The attempt is burned here, before anything of the job has run.
     "taken": """
         state = 'running', attempts = attempts + 1, owner = :owner, lease_until = :lease_until, started = :now,

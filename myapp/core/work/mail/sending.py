@@ -12,7 +12,6 @@ from sqlalchemy.orm import undefer
 
 from ...config import get_config
 from ...data import get_db
-from ...errors import NoTaskError
 from ...tasks import get_task, new_id, open_task
 from ..functions import job
 from ..models import Job
@@ -50,11 +49,6 @@ def send_mail(message: Message) -> str:
     """
     task = get_task()
     task.check_open("send_mail()")
-    if task.kind == "bare":
-        raise NoTaskError(
-            "A mail is queued with the commit of a task, and this application context is none: nothing would ever"
-            " commit it. Open a task around it: with app.task(): …"
-        )
     config, now = task.app.config, get_state(task.app).clock.now()
     mail_id = new_id()
     # Before the first query: nobody waits for the write lock while templates and attachments become bytes.
