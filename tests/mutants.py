@@ -643,7 +643,7 @@ MUTANTS = [
     ),
     Mutant(
         "what others write into messages is read",
-        CORE + "work/rq_worker.py",
+        CORE + "work/rq_classes.py",
         "for key, value in raw_data.items() if key in READ}",
         "for key, value in raw_data.items()}",
         "tests/core/work/test_redis_engine.py::test_messages_of_others_call_nothing",
