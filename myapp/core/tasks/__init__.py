@@ -13,24 +13,12 @@ from werkzeug.exceptions import InternalServerError
 from werkzeug.local import LocalProxy
 
 from . import commands, requests
+from .binding import after_commit, after_rollback, get_resource, get_task, open_task
 from .commands import tasked, untasked
 from .effects import Captured, Effects, capturing
 from .guards import OpenGuard, open_guard
 from .ids import new_id
-from .task import (
-    BARE,
-    Resource,
-    Task,
-    TaskState,
-    after_commit,
-    after_rollback,
-    current,
-    find_task,
-    get_resource,
-    get_task,
-    open_task,
-    pushed_context,
-)
+from .task import BARE, Resource, Task, TaskState, current, find_task, pushed_context
 
 if t.TYPE_CHECKING:
     from flask import Flask

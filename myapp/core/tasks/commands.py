@@ -11,7 +11,8 @@ from contextlib import contextmanager
 import click
 from flask import current_app
 
-from .task import find_task, open_task
+from .binding import open_task
+from .task import find_task
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
