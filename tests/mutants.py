@@ -439,6 +439,13 @@ MUTANTS = [
         "tests/core/plugins/test_law.py::test_broken_is_disabled",
     ),
     Mutant(
+        "a plugin takes the modules of its siblings",
+        CORE + "plugins/attempts.py",
+        "self._units[name] = data.owner_package(module) if root in self._roots else module",
+        "self._units[name] = root",
+        "tests/core/plugins/test_siblings.py::test_sibling_that_comes_first_is_not_in_the_way[commands]",
+    ),
+    Mutant(
         "a critical plugin is left out",
         CORE + "plugins/lifecycle.py",
         "        if wrong is not None and (is_strict or report.is_critical):\n",

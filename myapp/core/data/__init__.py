@@ -26,9 +26,12 @@ from .registry import (
     drop_models,
     find_broken,
     get_metadata,
+    import_root,
+    is_below,
     iter_mappers,
     model_packages,
     owner_package,
+    separate_owners,
 )
 from .schema import ensure_schema, find_failure, find_failures, look_at_schema, upgrades_by_itself
 from .session import TaskSession, get_db, note_write
@@ -60,7 +63,9 @@ __all__ = [
     "get_engine",
     "get_metadata",
     "get_schema",
+    "import_root",
     "init_app",
+    "is_below",
     "iter_mappers",
     "lock_of",
     "look_at_schema",
@@ -71,6 +76,7 @@ __all__ = [
     "register_migrations",
     "retried",
     "revise",
+    "separate_owners",
     "upgrade",
     "upgrades_by_itself",
 ]

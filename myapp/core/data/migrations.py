@@ -100,7 +100,7 @@ def register_migrations(app: Flask, owner: str, package: str, folder: Path | str
     """Let ``owner`` bring its own tables.
 
     :param owner: the plugin's name; its tables begin with ``<owner>_``.
-    :param package: the import root of its models, such as ``myapp_plugins.shop``.
+    :param package: what has its models below it, such as ``myapp_plugins.shop``.
     :param folder: its Alembic version files.
     :raises SchemaError: when the folder does not exist.
     """

@@ -9,7 +9,7 @@ from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import Mapper, RelationshipProperty, registry
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 #: Named constraints: a batch ALTER on SQLite cannot drop one without a name.
 NAMING = {
@@ -25,6 +25,8 @@ CORE = "myapp"
 # Mapped classes live as long as their module, for every app of the process, and so do their registries. With one for
 # all, a plugin whose relationship() names a class that is not there makes every query of the core raise.
 _registries: dict[str, registry] = {}
+#: Modules, each of a plugin that shares its package with other plugins.
+_separate: set[str] = set()
 
 
 def get_registry(package: str = CORE) -> registry:
@@ -39,10 +41,29 @@ def get_metadata(package: str = CORE) -> sa.MetaData:
     return get_registry(package).metadata
 
 
-def owner_package(module: str) -> str:
-    """Return the import root that owns the models of ``module``."""
+def import_root(module: str) -> str:
+    """Return the package at the top of ``module``, that of one plugin or of several: that of its distribution."""
     parts = module.split(".")
     return ".".join(parts[:2]) if parts[0] == "myapp_plugins" else parts[0]
+
+
+def is_below(module: str, package: str) -> bool:
+    """Whether ``module`` is ``package`` or a part of it."""
+    return module == package or module.startswith(f"{package}.")
+
+
+def owner_package(module: str) -> str:
+    """Return the package that owns the models of ``module``: its import root, unless that has several owners."""
+    return max((one for one in _separate if is_below(module, one)), key=len, default=import_root(module))
+
+
+def separate_owners(modules: Iterable[str]) -> None:
+    """Give the models below each of ``modules`` a registry of their own, though their import root has several owners.
+
+    What has been mapped stays where it is, and so does what will be mapped below the same module.
+    """
+    mapped = [str(mapper.class_.__module__) for _, mapper in iter_mappers()]
+    _separate.update(one for one in modules if not any(is_below(module, one) for module in mapped))
 
 
 def model_packages() -> frozenset[str]:

@@ -44,6 +44,21 @@ class Failure:
     steps: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _Modules:
+    """What lies below the packages and modules ``going``, and not below one of ``kept``, nor around it."""
+
+    going: frozenset[str]
+    kept: frozenset[str] = frozenset()
+
+    def has(self, module: str) -> bool:
+        # The prefixes first: most modules of a process are none of these.
+        if not module.startswith(tuple(self.going)):
+            return False
+        nearest = max((unit for unit in self.going | self.kept if data.is_below(module, unit)), key=len, default="")
+        return nearest in self.going and not any(data.is_below(unit, module) for unit in self.kept)
+
+
 class Attempts:
     """The blueprint modules and plugins that failed so far, and what was imported for whom.
 
@@ -55,7 +70,9 @@ class Attempts:
         self._modules_before = frozenset(sys.modules)
         self._packages_before = data.model_packages()
         self._receivers_before = _receivers()
+        # The package or module that each plugin has to itself, and the import roots that only plugins have imported.
         self._units: dict[str, str] = {}
+        self._roots: set[str] = set()
         #: Blueprint modules that failed, by dotted name.
         self.modules: dict[str, BlueprintError] = {}
         #: Plugins that failed, by name.
@@ -81,11 +98,21 @@ class Attempts:
                 raise error
             self.plugins[name] = Failure(error.code, error.summary, error.traceback, tuple(self.steps.get(name, ())))
             self.forget([name])
-        self._disconnect(self._units.values(), _receivers() - self._receivers_before)
+        everybody = _Modules(frozenset([*self._units.values(), *self._roots]))
+        self._disconnect(everybody, _receivers() - self._receivers_before)
 
-    def claim(self, name: str, unit: str) -> None:
-        """Note that the modules below ``unit`` are those of the plugin ``name``."""
-        self._units[name] = unit
+    def claim(self, name: str, module: str) -> None:
+        """Note where the modules of the plugin ``name`` are, before the first of them is imported.
+
+        It has its import root to itself, unless other plugins live in there as well or somebody else has imported it:
+        then what lies below ``module`` is its own, and the rest goes with the last plugin.
+        """
+        if name in self._units:
+            return
+        root = data.import_root(module)
+        if root not in sys.modules:
+            self._roots.add(root)
+        self._units[name] = data.owner_package(module) if root in self._roots else module
 
     def note_imports(self) -> None:
         """Leave what the imports have connected to signals: modules stay, and are not executed again."""
@@ -96,31 +123,18 @@ class Attempts:
 
         Python itself takes out the one whose body raised, and leaves what it had imported, half done or not.
         """
-        unit = self._units.get(name)
-        if unit is None or unit in self._modules_before:
-            return
-        for module in [module for module in sys.modules if _is_below(module, unit)]:
-            if module in self._modules_before:
-                continue
-            parent, _, last = module.rpartition(".")
-            found = sys.modules.pop(module)
-            if vars(sys.modules.get(parent, found)).get(last) is found:
-                delattr(sys.modules[parent], last)
-        if unit.startswith(f"{PACKAGE}."):
-            install_finder().release(unit)
+        self._drop_modules(self._modules_of([name]))
 
     def forget(self, names: Iterable[str]) -> None:
         """Take away what the plugins ``names`` have left in this process: modules, mapped classes, receivers.
 
-        What was there before this ``create_app`` stays: another app may use it.
+        What was there before this ``create_app`` stays: another app may use it. So does what another plugin uses that
+        lives in the same package.
         """
-        gone = {name: unit for name, unit in self._units.items() if name in set(names)}
-        kept = {data.owner_package(unit) for name, unit in self._units.items() if name not in gone}
-        data.drop_models(frozenset(map(data.owner_package, gone.values())) - kept - self._packages_before)
-        for name, unit in gone.items():
-            if unit not in self._modules_before:
-                self._disconnect([unit], _receivers())
-            self.forget_modules(name)
+        modules = self._modules_of([*names, *self.plugins])
+        data.drop_models(frozenset(filter(modules.has, data.model_packages() - self._packages_before)))
+        self._disconnect(modules, _receivers())
+        self._drop_modules(modules)
 
     def end(self) -> None:
         """Take away what everybody has left who is not registered on the app that stands."""
@@ -130,14 +144,33 @@ class Attempts:
         """Take away what everybody has left: there is no app."""
         self.forget(list(self._units))
 
-    def _disconnect(self, units: Iterable[str], receivers: Iterable[tuple[Signal, t.Hashable]]) -> None:
-        """Disconnect those of ``receivers`` that are functions of ``units``."""
-        units = list(units)
+    def _modules_of(self, names: Iterable[str]) -> _Modules:
+        """Return the modules of the plugins ``names``, and what they share with nobody who stays."""
+        gone = set(names)
+        kept = {unit for name, unit in self._units.items() if name not in gone}
+        left = {root for root in self._roots if not any(data.is_below(unit, root) for unit in kept)}
+        going = {unit for name, unit in self._units.items() if name in gone} | left
+        return _Modules(frozenset(going - kept - self._modules_before), frozenset(kept))
+
+    def _drop_modules(self, modules: _Modules) -> None:
+        for module in [module for module in sys.modules if modules.has(module)]:
+            if module in self._modules_before:
+                continue
+            parent, _, last = module.rpartition(".")
+            found = sys.modules.pop(module)
+            if vars(sys.modules.get(parent, found)).get(last) is found:
+                delattr(sys.modules[parent], last)
+        for unit in modules.going:
+            if unit.startswith(f"{PACKAGE}."):
+                install_finder().release(unit)
+
+    def _disconnect(self, modules: _Modules, receivers: Iterable[tuple[Signal, t.Hashable]]) -> None:
+        """Disconnect those of ``receivers`` that are functions of ``modules``."""
         for signal, key in receivers:
             receiver: t.Any = signal.receivers.get(key)
             receiver = receiver() if isinstance(receiver, weakref.ref) else receiver
             module = str(getattr(inspect.unwrap(receiver) if callable(receiver) else None, "__module__", ""))
-            if any(_is_below(module, unit) for unit in units):
+            if modules.has(module):
                 signal.disconnect(receiver)
 
 
@@ -159,7 +192,3 @@ def attempting(is_strict: bool) -> Iterator[Attempts]:
 
 def _receivers() -> frozenset[tuple[Signal, t.Hashable]]:
     return frozenset((signal, key) for signal in SIGNALS for key in list(signal.receivers))
-
-
-def _is_below(module: str, unit: str) -> bool:
-    return module == unit or module.startswith(f"{unit}.")

@@ -12,7 +12,7 @@ import click
 from flask import Blueprint
 from flask.cli import AppGroup
 
-from ..data import register_migrations
+from ..data import owner_package, register_migrations
 from ..discovery import Clash, Owner, get_ownership
 from ..errors import PluginError
 from .context import PluginContext
@@ -199,8 +199,7 @@ def _add_command(plugin: PluginContext, group: click.Group, name: str, command: 
 
 def _register_migrations(app: Flask, state: PluginState, plugin: PluginContext, target: t.Any) -> None:
     for folder in state.hooks.call("myapp_migrations", target, plugin=plugin):
-        package = ".".join(plugin.module.split(".")[: 2 if plugin.module.startswith("myapp_plugins.") else 1])
-        register_migrations(app, plugin.name, package, (plugin.root_path or Path()) / folder)
+        register_migrations(app, plugin.name, owner_package(plugin.module), (plugin.root_path or Path()) / folder)
 
 
 def _several(results: list[t.Any], kind: type[t.Any]) -> list[t.Any]:

@@ -9,7 +9,7 @@ import typing as t
 from pathlib import Path
 from types import FunctionType, ModuleType
 
-from .finder import PACKAGE, install_finder
+from .finder import install_finder
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -28,7 +28,7 @@ def import_plugin(candidate: Candidate, attempts: Attempts) -> tuple[t.Any, str]
     module, _, attributes = candidate.module.partition(":")
     if not module:
         module = install_finder().claim(candidate.name, t.cast("Path", candidate.location))
-    attempts.claim(candidate.name, _unit_of(module))
+    attempts.claim(candidate.name, module)
     try:
         target: t.Any = importlib.import_module(module)
         for attribute in filter(None, attributes.split(".")):
@@ -75,12 +75,3 @@ def _attribute(target: t.Any, name: str) -> t.Any:
     if isinstance(static, ModuleType | property):
         return None
     return getattr(target, name) if isinstance(static, FunctionType | staticmethod | classmethod) else static
-
-
-def _unit_of(module: str) -> str:
-    """Return the package that the plugin has to itself: what is imported of it comes and goes with it."""
-    if module.startswith(f"{PACKAGE}."):
-        return ".".join(module.split(".")[:2])
-    top = module.partition(".")[0]
-    # A package that others have imported, such as one with several plugins, is not the plugin's own.
-    return module if top in sys.modules else top

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import typing as t
+from collections import Counter
 from dataclasses import replace
 
+from .. import data
 from ..config import get_config
 from ..discovery import get_report as get_module_report
 from ..discovery import join
@@ -27,7 +29,7 @@ from .scan import from_argument, scan
 from .state import read_state, remember_critical
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from flask import Flask
 
@@ -64,6 +66,7 @@ def init_app(app: Flask, attempts: Attempts, wanted: tuple[t.Any, ...] | None = 
     state.is_discovered = wanted is None
     if wanted is not None:
         candidates = [from_argument(one, rank, candidates) for rank, one in enumerate(wanted)]
+    data.separate_owners(_iter_siblings(candidates))
     kept = read_state(loaded)
     if not loaded.settings.safe_mode:
         kept = _remember(loaded, candidates)
@@ -116,6 +119,13 @@ def start(app: Flask) -> None:
             wrong = problem(error.code, error.summary)
             changed = replace(report, state="degraded", problem=wrong, traceback=error.traceback)
         state.reports = tuple(changed if one is report else one for one in state.reports)
+
+
+def _iter_siblings(candidates: Iterable[Candidate]) -> Iterator[str]:
+    """Yield the modules of those plugins that share their import root with others."""
+    modules = {one.module.partition(":")[0] for one in candidates if one.module and one.target is None}
+    count = Counter(map(data.import_root, modules))
+    yield from (module for module in modules if count[data.import_root(module)] > 1)
 
 
 def _remember(loaded: Loaded, candidates: Sequence[Candidate]) -> StateFile:

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 
 import pluggy
 
+from ...core import data
 from ...core.errors import PluginError
 from ...core.plugins.hooks import HOOKS, HookManager, find_unknown_hook
 from ..fingerprint import differences, fingerprint
@@ -189,11 +190,8 @@ def own_rules(app: Flask, absent: Flask) -> set[str]:
 
 def own_modules(trial: Trial) -> Iterator[str]:
     """Yield the names of the plugin's modules that are imported."""
-    package = trial.imported.module.partition(":")[0]
-    root = ".".join(package.split(".")[:2]) if package.startswith("myapp_plugins.") else package.partition(".")[0]
-    for name in list(sys.modules):
-        if name == root or name.startswith(f"{root}."):
-            yield name
+    package = data.owner_package(trial.imported.module.partition(":")[0])
+    yield from (name for name in list(sys.modules) if data.is_below(name, package))
 
 
 def holds(value: t.Any, app: Flask) -> bool:
