@@ -18,6 +18,7 @@ READS = re.compile(
 )
 #: Texts and comments, in which every word may stand; and what locks rows without changing them.
 NOISE = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/|\bfor\s+(?:no\s+key\s+)?update\b", re.IGNORECASE | re.DOTALL)
+INTO = re.compile(r"""\binto\s+(?:(?:temporary|temp|unlogged|table)\s+)*([\w."]+)""", re.IGNORECASE)
 WRITE = re.compile(
     r"""\b(insert|replace|update|delete|merge|truncate|create|alter|drop)\b
     (?:\s+(?:or\s+\w+|into|from|only|unique|index|table|view|if|not|exists|temporary|temp))*
@@ -44,7 +45,8 @@ def iter_writes(statement: str, context: t.Any) -> Iterator[tuple[str, str]]:
             return
         if getattr(written, "is_select", False):
             return
-    yield from _iter_text(NOISE.sub(" ", statement))
+    for part in _split(statement):
+        yield from _iter_text(part)
 
 
 def count_rows(cursor: t.Any, statement: str, context: t.Any) -> int | None:
@@ -52,8 +54,9 @@ def count_rows(cursor: t.Any, statement: str, context: t.Any) -> int | None:
     if context.execute_style is ExecuteStyle.INSERTMANYVALUES:
         # Sent in several batches, of which the cursor counts one.
         return len(context.compiled_parameters)
-    if cursor.rowcount < 0 or NOISE.sub(" ", statement).lstrip().lower().startswith("with"):
-        # What a WITH returns says nothing of what its parts wrote.
+    parts = _split(statement)
+    if cursor.rowcount < 0 or len(parts) != 1 or parts[0].lower().startswith("with"):
+        # What a WITH returns says nothing of what its parts wrote, nor does the first of several statements.
         return None
     # SQLite counts when the last row of RETURNING has been fetched.
     is_too_early = cursor.rowcount == 0 and context.dialect.name == "sqlite" and "RETURNING" in statement.upper()
@@ -66,8 +69,15 @@ def find_computed(context: t.Any) -> frozenset[tuple[str, str]]:
     return frozenset((column.table.fullname, column.name) for column in columns or ())
 
 
+def _split(text: str) -> list[str]:
+    """Return the statements of a text, of which a driver may send several at once; without what is no statement."""
+    return [part for one in NOISE.sub(" ", text).split(";") if (part := one.strip())]
+
+
 def _iter_text(statement: str) -> Iterator[tuple[str, str]]:
     if READS.match(statement):
+        # SELECT … INTO makes a table.
+        yield from (("select", table.replace('"', "")) for table in INTO.findall(statement))
         return
     found = False
     for action, table in WRITE.findall(statement):

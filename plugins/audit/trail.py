@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import typing as t
 import weakref
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -117,7 +118,7 @@ class Trail:
     def _end_flush(self, _session: Session, context: t.Any) -> None:
         """Note each object that was flushed; only the unit of work knows of orphans and of objects left out."""
         computed = frozenset().union(*(statement.computed for statement in self._statements))
-        written: set[tuple[str, str]] = set()
+        written: Counter[tuple[str, str]] = Counter()
         # Objects are flushed as sets; entries are listed in the order in which the objects came.
         states = sorted(context.states.items(), key=lambda item: (item[0].insert_order or 0, str(item[0].key)))
         for state, (is_delete, is_listed_only) in states:
@@ -125,10 +126,14 @@ class Trail:
                 continue
             action = "delete" if is_delete else "update" if state.key else "insert"
             for table, changes in iter_changes(state, action, self._audit.hidden, computed):
-                written.add((action, table))
+                written[action, table] += 1
                 self._register(Change(action, table, read_key(state), changes))
         for change in self._statements:
-            change.is_explained = (change.action, change.table) in written
+            # As many rows as there are objects, and no more: a mapper's event may write other rows of the same table.
+            rows = 1 if change.rows is None else change.rows
+            change.is_explained = rows <= written[change.action, change.table]
+            if change.is_explained:
+                written[change.action, change.table] -= rows
         self._statements.clear()
 
     def _register(self, change: Change) -> None:

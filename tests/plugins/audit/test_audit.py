@@ -12,6 +12,7 @@ import weakref
 import pytest
 import sqlalchemy as sa
 from flask import Response, abort
+from sqlalchemy import event
 
 from myapp import after_commit, create_app, get_db, session_opened, task
 from myapp.core.data import get_engine
@@ -144,6 +145,52 @@ def test_statements_that_write_nothing_have_no_entry(audited: CustomFlask, recor
         with task.savepoint():
             pass
     assert recorded() == []
+
+
+@pytest.mark.backend("postgresql")
+@pytest.mark.parametrize(
+    ("text", "entries"),
+    [
+        ("SELECT 1; DELETE FROM tests_volumes", [("delete", "tests_volumes")]),
+        ("SELECT 1 WHERE false; DELETE FROM tests_volumes;", [("delete", "tests_volumes")]),
+        ("SET lock_timeout = 1; UPDATE tests_volumes SET name = NULL", [("update", "tests_volumes")]),
+        ("SAVEPOINT a; DELETE FROM tests_volumes; RELEASE a", [("delete", "tests_volumes")]),
+        ("VALUES (1); DROP TABLE tests_tagged", [("drop", "tests_tagged")]),
+        ("SELECT * INTO TEMP copy FROM tests_volumes", [("select", "copy")]),
+        ("SELECT ';' AS into_nothing -- INTO; DELETE FROM tests_volumes\n;", []),
+    ],
+)
+def test_a_read_at_the_front_hides_nothing(
+    audited: CustomFlask, recorded: Recorded, text: str, entries: list[tuple[str, str]]
+) -> None:
+    """A driver sends several statements at once; SELECT … INTO is no read."""
+    with audited.task():
+        add(name="a")
+    with audited.task():
+        get_db().connection().exec_driver_sql(text)
+    assert [entry[:2] for entry in recorded()[1:]] == entries
+
+
+def test_an_event_of_the_mapper_is_not_explained_by_its_object(audited: CustomFlask, recorded: Recorded) -> None:
+    """It writes other rows of the same table in the same flush: as many rows are explained as objects were written."""
+
+    def shift(_mapper: t.Any, connection: sa.Connection, book: Volume) -> None:
+        connection.execute(sa.update(Volume).where(Volume.id != book.id).values(note="moved"))
+
+    with audited.task():
+        get_db().add_all([Volume(name="a"), Volume(name="b"), Volume(name="c")])
+    before = len(recorded())
+    event.listen(Volume, "before_update", shift)
+    try:
+        with audited.task():
+            get_db().get_one(Volume, 1).name = "new"
+    finally:
+        event.remove(Volume, "before_update", shift)
+
+    assert [(action, table, rows, changes is None) for action, table, _, rows, changes in recorded()[before:]] == [
+        ("update", "tests_volumes", 2, True),
+        ("update", "tests_volumes", 1, False),
+    ]
 
 
 @pytest.mark.backend("postgresql")
