@@ -19,6 +19,7 @@ if t.TYPE_CHECKING:
     from .core.access import scopes as scopes
     from .core.app import CustomFlask as CustomFlask
     from .core.app import create_app as create_app
+    from .core.config import hide_passwords as hide_passwords
     from .core.data import Model as Model
     from .core.data import UTCDateTime as UTCDateTime
     from .core.data import get_db as get_db
@@ -65,6 +66,7 @@ _PARTS = {
     "get_db": "data",
     "get_resource": "tasks",
     "get_user": "access",
+    "hide_passwords": "config",
     "hookimpl": "plugins",
     "job": "work",
     "plugin_degraded": "signals",
@@ -97,6 +99,7 @@ __all__ = [
     "get_db",
     "get_resource",
     "get_user",
+    "hide_passwords",
     "hookimpl",
     "job",
     "plugin_degraded",

@@ -43,7 +43,10 @@ READ_ELSEWHERE = frozenset({"MYAPP_METER_DATA"})
 #: What ``flask`` sets for itself: switches of the command line, not configuration.
 FLASK_SWITCHES = frozenset({"FLASK_APP", "FLASK_DEBUG", "FLASK_RUN_FROM_CLI", "FLASK_ENV", "FLASK_SKIP_DOTENV"})
 MINIMUM_SECRET_BYTES = 32
-SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|_KEY|KEY$|DSN|CREDENTIAL", re.IGNORECASE)
+SECRET = re.compile(r"SECRET|PASSW|PASSPHRASE|TOKEN|_KEY|KEY$|DSN|CREDENTIAL", re.IGNORECASE)
+#: What stands before the password of a URL, and a parameter of its query.
+LOGIN = re.compile(r"//[^/:@]*:")
+PARAMETER = re.compile(r"([?&;]([\w.-]+)=)[^&;#\s'\"]+")
 REDIS_URL = re.compile(r"rediss?://[^/]|unix:///.")
 #: How mail is handed in: as it is, encrypted after STARTTLS, encrypted from the first byte.
 MAIL_SCHEMES = ("smtp", "smtp+starttls", "smtps")
@@ -338,6 +341,20 @@ def get_config(app: Flask) -> Loaded:
 def looks_secret(key: str) -> bool:
     """Whether the value of ``key`` is hidden wherever settings are shown, going by its name."""
     return SECRET.search(key) is not None
+
+
+def hide_password(url: str) -> str:
+    """Return ``url`` without its password, which may have ``/`` and ``@`` in it, and without secret parameters."""
+    end = url.rfind("@")
+    login = LOGIN.search(url, 0, max(end, 0))
+    if login is not None:
+        url = f"{url[: login.end()]}***{url[end:]}"
+    return PARAMETER.sub(lambda match: f"{match[1]}***" if looks_secret(match[2]) else match[0], url)
+
+
+def hide_passwords(text: str) -> str:
+    """Return ``text`` with every URL in it as it may be shown; what only looks like a password is hidden as well."""
+    return re.sub(r"\S+", lambda match: hide_password(match[0]), text)
 
 
 def did_you_mean(word: str, possibilities: list[str]) -> str:

@@ -8,7 +8,7 @@ import typing as t
 
 from flask import has_request_context, request
 
-from myapp import task
+from myapp import hide_passwords, task
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,10 +19,8 @@ READ_LENGTH = 20_000
 
 _WORD = r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|(?:api|access|private)[_-]?key|signature|session|credential)"
 _VALUE = r"""(?:\\?"[^"\r\n]*"|\\?'[^'\r\n]*'|[^\s"',;&)}\]]+)"""
-#: Secrets, and what is left of them. No pattern goes over a long line more than once.
+#: Secrets beside those of URLs, and what is left of them. No pattern goes over a long line more than once.
 _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
-    # The password of a URL.
-    (re.compile(r"(//[^/\s:@]*):[^/\s]+@"), r"\1:***@"),
     # A header, to the end of its line.
     (re.compile(r"(?i)((?:authorization|cookie)\\?[\"']?\s{0,3}[:=])[^\r\n]+"), r"\1 ***"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}"), r"\1 ***"),
@@ -48,6 +46,7 @@ def render(record: logging.LogRecord, name: str) -> str:
 
 def redact(text: str) -> str:
     """Return ``text`` without what looks like a secret; rather too little is left than too much."""
+    text = hide_passwords(text)
     for pattern, instead in _SECRETS:
         text = pattern.sub(instead, text)
     return text

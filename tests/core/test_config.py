@@ -232,3 +232,25 @@ def test_a_sender_is_an_address(sender: str) -> None:
     """With a name or without."""
     with pytest.raises(ConfigurationError, match="MYAPP_MAIL_FROM"):
         config.load({"MYAPP_MAIL_FROM": sender, "SECRET_KEY": KEY})
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u:canary@db/x", "postgresql://u:***@db/x"),
+        ("postgresql://u:can/ary@db/x", "postgresql://u:***@db/x"),
+        ("postgresql://u:can@ary@db/x", "postgresql://u:***@db/x"),
+        ("postgresql://u:can ary@db/x", "postgresql://u:***@db/x"),
+        ("postgresql:///x?host=db&password=canary&user=u", "postgresql:///x?host=db&password=***&user=u"),
+        ("redis://:canary@redis:6379/0", "redis://:***@redis:6379/0"),
+        ("redis://u:canary@redis?ssl_password=canary", "redis://u:***@redis?ssl_password=***"),
+        ("https://shop.example:8443/a?page=2", None),
+        ("sqlite:////var/lib/myapp.sqlite3", None),
+        ("ann@example.com", None),
+    ],
+)
+def test_password_of_a_url_is_hidden(url: str, shown: str | None) -> None:
+    """Whatever signs are in it, and also as a parameter; what has none (None) stays as it is."""
+    assert config.hide_password(url) == (shown or url)
+    if " " not in url:
+        assert config.hide_passwords(f"not {url} but\n{url}") == f"not {shown or url} but\n{shown or url}"

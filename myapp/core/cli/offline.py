@@ -7,7 +7,6 @@ down. So it imports click and Flask only; the parts of the core are imported by 
 from __future__ import annotations
 
 import json
-import re
 import typing as t
 from dataclasses import asdict
 from importlib import import_module
@@ -202,6 +201,8 @@ def entries_of(loaded: Loaded) -> list[dict[str, str]]:
     declared = {setting.key: setting for setting in part("plugins").iter_declared(loaded)}
     values = {f"MYAPP_{name.upper()}": value for name, value in loaded.settings} | loaded.others
     secret = {key for key, setting in declared.items() if setting.is_secret}
+    # Nobody says that these are no secrets: a manifest that cannot be read, a plugin that is not there, or has none.
+    secret |= {key for key in values.keys() - declared.keys() if key.startswith("MYAPP_PLUGIN_")}
     entries = [
         {"key": key, "value": _shown(key, values[key], secret), "source": loaded.sources.get(key, "the defaults")}
         for key in values
@@ -216,8 +217,7 @@ def entries_of(loaded: Loaded) -> list[dict[str, str]]:
 def _shown(key: str, value: t.Any, secret: Collection[str]) -> str:
     if key in secret or part("config").looks_secret(key):
         return "***"
-    # The password of a URL.
-    return re.sub(r"(//[^/:@\s]*):[^@/\s]*@", r"\1:***@", str(value))
+    return str(part("config").hide_password(str(value)))
 
 
 def _finish(

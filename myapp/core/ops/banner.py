@@ -7,13 +7,12 @@ from importlib.metadata import PackageNotFoundError, version
 from urllib.parse import urlsplit
 
 import click
-import sqlalchemy as sa
 from flask.cli import run_command
 from flask.helpers import get_debug_flag
 from werkzeug.serving import is_running_from_reloader
 
 from .. import data, discovery, plugins
-from ..config import get_config
+from ..config import get_config, hide_password
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,9 +49,8 @@ def _iter_lines(app: Flask) -> Iterator[str]:
             if report.problem is not None:
                 yield f"  {'':<11}{report.name}: {report.state}. See: flask {command} list"
     yield f"  {'routes':<11}{len(list(app.url_map.iter_rules()))}"
-    url = sa.make_url(loaded.database_url)
     where = "set MYAPP_DATABASE_URL to grow" if not loaded.settings.database_url else "from MYAPP_DATABASE_URL"
-    yield f"  {'database':<11}{url.render_as_string(hide_password=True)} ({where})"
+    yield f"  {'database':<11}{hide_password(loaded.database_url)} ({where})"
     server = urlsplit(loaded.settings.mail_url)
     sent = (
         f"sent by {server.scheme}://{server.hostname}" if server.hostname else "captured (set MYAPP_MAIL_URL to send)"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import traceback
 import typing as t
 from dataclasses import dataclass, field
 from inspect import iscoroutinefunction, unwrap
@@ -44,6 +45,8 @@ class Guards:
     app: Flask
     #: Whether a plugin is never skipped, because what it guards must not be left open.
     is_critical: Callable[[str], bool] = lambda _: False
+    #: Takes what is secret in the settings of a plugin out of a text.
+    redact: Callable[[str, str], str] = lambda _, text: text
     #: Seconds that only grow; a test puts its own here.
     clock: Callable[[], float] = time.monotonic
     guards: list[Guard] = field(default_factory=list)
@@ -111,6 +114,10 @@ class Guard:
         name = f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', type(function).__name__)}"
         code = getattr(function, "__code__", None)
         return name if code is None else f"{name} ({code.co_filename}:{code.co_firstlineno})"
+
+    def redact(self, text: str) -> str:
+        """Return ``text`` without what is secret in the settings of the plugin."""
+        return self.guards.redact(self.plugin, text)
 
     # What each kind says for itself.
 
@@ -205,7 +212,7 @@ class Guard:
 
     def _note_failure(self, error: BaseException) -> bool:
         """Count a failure; return whether it is to be told: the first in a row, and not more than once in a pause."""
-        summary = f"its {self.kind} {self.name} failed: {describe(error)}"
+        summary = f"its {self.kind} {self.name} failed: {self.redact(describe(error))}"
         with self.told.lock:
             now = self.guards.clock()
             self.failures += 1
@@ -231,7 +238,14 @@ class Guard:
             )
 
     def _tell(self, error: BaseException) -> None:
-        logger.error("The plugin %s: %s (%s).", self.plugin, self.summary, self.consequence, exc_info=error)
+        text = "".join(traceback.format_exception(error))
+        redacted = self.redact(text)
+        # With the exception itself, as handlers expect it, unless its text is not to be read.
+        logger.error(
+            "The plugin %s: %s (%s).%s",
+            *(self.plugin, self.summary, self.consequence, "" if redacted == text else f"\n{redacted}"),
+            exc_info=error if redacted == text else None,
+        )
         if not plugin_degraded.receivers:
             return
         try:

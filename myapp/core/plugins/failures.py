@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from .. import data
 from ..discovery import APPLICATION, Owner, describe, get_ownership
 from ..errors import PluginError
-from .settings import PluginSettings
+from .settings import redact
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,10 +39,9 @@ def attributed(plugin: PluginContext, code: str, home: str | None = None, app: F
     except PluginError:
         raise
     except (Exception, SystemExit) as error:
-        redact = plugin.config.redact if isinstance(plugin.config, PluginSettings) else str
-        text = redact("".join(traceback.format_exception(error)))
+        text = redact(plugin.config, "".join(traceback.format_exception(error)))
         taken, owners = find_taken(app, plugin.name, error) if app is not None else ("", "")
-        summary = redact(describe(error, home)) + owners
+        summary = redact(plugin.config, describe(error, home)) + owners
         raise PluginError(plugin.name, taken or code, summary, traceback=text) from error
 
 

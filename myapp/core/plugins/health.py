@@ -150,10 +150,10 @@ class HealthGuard(Guard):
     def check(self, result: t.Any, *args: t.Any) -> tuple[Status, str]:
         """Return ``result`` as a status and a text."""
         if result is None or isinstance(result, str):
-            return "ok", result or ""
+            return "ok", self.redact(result or "")
         match result:
             case (str() as status, str() as detail) if status in STATUSES:
-                return status, detail
+                return status, self.redact(detail)
         raise TypeError(f"It returned {result!r} and not None, text, or one of {', '.join(STATUSES)} with text.")
 
     def _is_admitted(self) -> bool:

@@ -9,6 +9,7 @@ from ..policy import ContentPolicy
 from .breaker import get_guards
 from .health import attach_health
 from .report import get_report, get_state
+from .settings import redact
 from .slots import attach_slots
 from .tables import attach_tables
 
@@ -30,7 +31,9 @@ def attach(app: Flask, state: PluginState, order: Sequence[Candidate]) -> None:
 
     :param order: what was built, for the manifests.
     """
-    get_guards(app).is_critical = lambda plugin: _is_critical(app, plugin)
+    guards, settings = get_guards(app), {plugin.name: plugin.config for plugin, _ in state.active}
+    guards.is_critical = lambda plugin: _is_critical(app, plugin)
+    guards.redact = lambda plugin, text: redact(settings.get(plugin), text)
     attach_tables(app, state, order)
     attach_slots(app, state)
     app.extensions[EXTENSION] = attach_health(app, state)

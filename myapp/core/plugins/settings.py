@@ -70,12 +70,19 @@ class PluginSettings(Mapping[str, t.Any]):
 
     def redact(self, text: str) -> str:
         """Return ``text`` without the values that are secret: an error of the plugin may quote one."""
-        values = {str(self._values[key]) for key in self._secret & self._values.keys()}
-        # The longest first: one may be a part of another. What is very short is no secret, and in every text.
-        for value in sorted(values, key=len, reverse=True):
+        secret = [value for key in self._secret if (value := self._values.get(key)) is not None]
+        values = {str(one) for value in secret for one in (*(value if isinstance(value, list | tuple) else ()), value)}
+        # As Python quotes them, too. The longest first: one may be a part of another. What is very short is no secret,
+        # and in every text.
+        for value in sorted(values | {repr(value)[1:-1] for value in values}, key=len, reverse=True):
             if len(value) >= 4:
                 text = text.replace(value, HIDDEN)
         return text
+
+
+def redact(settings: Mapping[str, t.Any] | None, text: str) -> str:
+    """Return ``text`` without what is secret in ``settings``, those of a plugin."""
+    return settings.redact(text) if isinstance(settings, PluginSettings) else text
 
 
 @dataclass(frozen=True)

@@ -23,3 +23,12 @@ def test_safe_mode_is_loud(make_app: MakeApp) -> None:
     assert [finding.id for finding in iter_findings(safe)] == ["setting.safe-mode"]
     assert "SAFE" not in "".join(_iter_lines(usual))
     assert list(iter_findings(usual)) == []
+
+
+def test_password_of_the_database_is_not_in_the_banner(make_app: MakeApp) -> None:
+    """Neither behind a slash nor as a parameter."""
+    for url in ("postgresql://u:can/ary@db/x", "postgresql:///x?password=canary"):
+        [line] = [line for line in _iter_lines(make_app(config={"MYAPP_DATABASE_URL": url})) if "database" in line]
+
+        assert "***" in line
+        assert "ary" not in line

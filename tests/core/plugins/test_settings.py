@@ -9,7 +9,7 @@ import pytest
 from click.testing import Result
 from flask.cli import ScriptInfo
 
-from myapp.core.cli.offline import config
+from myapp.core.cli.offline import config, plugins
 from myapp.core.plugins import get_report
 from myapp.core.plugins.settings import PluginSettings, read_settings
 from tests.runners import runner
@@ -148,6 +148,53 @@ def test_secret_in_an_error_stays_out_of_problem_log_and_traceback(
         assert "4711" not in text
 
 
+RUNNING = """
+__plugin__ = {"config": {"pin": {"secret": True}, "keys": {"type": "list", "secret": True}}}
+
+
+def myapp_configure(app, plugin):
+    @app.before_request
+    def ask():
+        raise ValueError(f"the bank says no to {plugin.config['pin']!r} and {plugin.config['keys'][1]}")
+
+
+def myapp_health(app, plugin):
+    return "degraded", f"https://bank.example/{plugin.config['keys'][0]} does not answer"
+"""
+
+
+def test_secret_in_an_error_at_run_time_stays_out_of_all_that_is_told(
+    make_folder: MakeFolder, make_plugin_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Log with traceback, problem and check of ``/status``, `flask plugins list`; also an item of a list, quoted."""
+    folder = make_folder("plugins", {"shop.py": RUNNING})
+    config = {"MYAPP_PLUGIN_SHOP__PIN": "47\n11-4711", "MYAPP_PLUGIN_SHOP__KEYS": "alpha-4711, beta-4711"}
+    config["MYAPP_BLUEPRINT_PACKAGES"] = "myapp.blueprints"
+    app = make_plugin_app(folder, MYAPP_PROFILE="development", **config)
+
+    status = app.test_client().get("/status").text
+    listed = runner().invoke(plugins, ["list"], obj=ScriptInfo(create_app=lambda: app)).output
+
+    for text in (status, listed, caplog.text):
+        assert "the bank says no to '***' and ***" in text
+        assert "4711" not in text
+    assert "https://bank.example/*** does not answer" in status
+    assert "Traceback (most recent call last)" in caplog.text
+
+
+def test_exception_without_a_secret_is_logged_as_one(
+    make_folder: MakeFolder, make_plugin_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Handlers make more of it than of a text."""
+    app = make_plugin_app(make_folder("plugins", {"shop.py": RUNNING}), MYAPP_PLUGIN_SHOP__KEYS="a, b")
+
+    app.test_client().get("/")
+
+    [record] = [record for record in caplog.records if "before_request" in record.getMessage()]
+    assert record.exc_info is not None
+    assert "Traceback" not in record.getMessage()
+
+
 def invoke(*args: str, app: Callable[[], CustomFlask]) -> Result:
     return runner().invoke(config, args, obj=ScriptInfo(create_app=app))
 
@@ -175,3 +222,19 @@ def test_config_knows_what_plugins_declare(make_folder: MakeFolder, make_plugin_
         assert invoke("explain", key, app=make).stdout == f"{key} {says}\n"
     misspelt = invoke("explain", "MYAPP_PLUGIN_SHOP__SIEZ", app=make)
     assert "Did you mean MYAPP_PLUGIN_SHOP__SIZE?" in misspelt.stderr
+
+
+def test_settings_that_nobody_declares_are_hidden(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
+    """Of a manifest that cannot be read, and of a plugin that is not there, nobody knows what is secret."""
+    folder = make_folder("plugins", {"shop.py": "__plugin__ = {'config': {'webhook_url': {'secret': True}}\n"})
+    config = {
+        "MYAPP_PLUGIN_SHOP__WEBHOOK_URL": "https://hooks/4711",
+        "MYAPP_PLUGIN_GONE__ADDRESS": "https://hooks/4711",
+    }
+
+    shown = invoke("show", app=lambda: make_plugin_app(folder, **config))
+    explained = invoke("explain", "MYAPP_PLUGIN_SHOP__WEBHOOK_URL", app=lambda: make_plugin_app(folder, **config))
+
+    assert "MYAPP_PLUGIN_GONE__ADDRESS" in shown.output
+    assert "4711" not in shown.output
+    assert "is *** (from the argument of create_app)." in explained.output

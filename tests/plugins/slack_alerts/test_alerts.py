@@ -57,6 +57,7 @@ def test_error_of_a_request_is_posted(make_alerting: Make, slack: Slack) -> None
     [
         ("postgresql://u:canary@db/x", "postgresql://u:***@db/x"),
         ("postgresql://u:can@ary@db/x", "postgresql://u:***@db/x"),
+        ("postgresql://u:can/ary@db/x", "postgresql://u:***@db/x"),
         ("Authorization: Basic canary==", "Authorization: ***"),
         ("{'Authorization': 'Bearer canary.canary', 'X': 'y'}", "{'Authorization': ***"),
         ("Cookie: session=canary; other=canary", "Cookie: ***"),
