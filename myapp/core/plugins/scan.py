@@ -151,13 +151,23 @@ def _iter_folder(folder: Path, rank: int) -> Iterator[Candidate]:
         name = entry.stem if entry.suffix == ".py" else entry.name
         if name.startswith(("_", ".", "test_")) or name in SKIPPED_NAMES:
             continue
-        if entry.is_dir() and (entry / "__init__.py").is_file():
-            yield _in_folder(normalize(name), entry, entry / "__init__.py", folder, rank)
-        elif entry.is_dir() and any(map(_is_meant, entry.glob("*.py"))):
-            wrong = problem("no-init-file", f"The folder {entry} has a plugin's Python files and no __init__.py.")
-            yield Candidate(normalize(name), str(folder), rank, problem=wrong)
-        elif entry.suffix == ".py":
-            yield _in_folder(normalize(name), entry, entry, folder, rank)
+        try:
+            found = _at_entry(normalize(name), entry, folder, rank)
+        except (OSError, RuntimeError) as error:
+            # One that may not be looked into, or links that lead round in a circle: a RuntimeError up to Python 3.12.
+            wrong = problem("import-failed", f"{entry} cannot be looked into: {error}")
+            found = Candidate(normalize(name), str(folder), rank, problem=wrong)
+        if found is not None:
+            yield found
+
+
+def _at_entry(name: str, entry: Path, folder: Path, rank: int) -> Candidate | None:
+    if entry.is_dir() and (entry / "__init__.py").is_file():
+        return _in_folder(name, entry, entry / "__init__.py", folder, rank)
+    if entry.is_dir() and any(map(_is_meant, entry.glob("*.py"))):
+        wrong = problem("no-init-file", f"The folder {entry} has a plugin's Python files and no __init__.py.")
+        return Candidate(name, str(folder), rank, problem=wrong)
+    return _in_folder(name, entry, entry, folder, rank) if entry.suffix == ".py" else None
 
 
 def _is_meant(file: Path) -> bool:

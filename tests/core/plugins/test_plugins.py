@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import types
 import typing as t
 from http import HTTPStatus
@@ -14,6 +16,7 @@ from myapp.core.errors import PluginError
 from myapp.core.plugins import PluginReport, get_report
 from myapp.testing import EVIL_PLUGINS
 from myapp.testing.fingerprint import fingerprint
+from tests.servers.outages import WITHOUT_ROOTS_RIGHTS
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
@@ -478,3 +481,37 @@ def test_migrations_are_registered_for_the_plugins_own_models(
     owner = app.extensions["myapp.data"].owners["ledger"]
     assert owner.versions == folder / "ledger" / "versions"
     assert owner.package == report_of(app, "ledger").module
+
+
+def test_links_in_a_circle_are_a_problem_of_their_own(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
+    """The plugin beside them is served."""
+    folder = make_folder("plugins", {"fine.py": PLUGIN.format(name="fine", text="fine")})
+    (folder / "circle.py").symlink_to("circle.py")
+
+    app = make_plugin_app(folder)
+
+    problem = report_of(app, "circle").problem
+    assert problem is not None
+    assert (report_of(app, "circle").state, problem.code) == ("broken-import", "import-failed")
+    assert str(folder / "circle.py") in problem.summary
+    assert text_of(app, "/fine/") == "fine"
+
+
+def test_folder_that_may_not_be_read_is_a_problem_of_its_own(make_folder: MakeFolder, tmp_path: Path) -> None:
+    """The plugin beside it is served."""
+    folder = make_folder("plugins", {"fine.py": "", "locked/__init__.py": ""})
+    config = {"TESTING": True, "MYAPP_PLUGIN_DIRS": [str(folder)], "MYAPP_INSTANCE_PATH": str(tmp_path / "instance")}
+    source = (
+        "from myapp import create_app\nfrom myapp.core.plugins import get_report\n"
+        f"app = create_app({config!r}, strict=False)\n"
+        "print({one.name: one.problem.summary if one.problem else one.state for one in get_report(app)})"
+    )
+    (folder / "locked").chmod(0)
+    try:
+        command = [*WITHOUT_ROOTS_RIGHTS, sys.executable, "-c", source]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    finally:
+        (folder / "locked").chmod(0o700)
+
+    assert "'fine': 'active'" in result.stdout, result.stderr
+    assert f"{folder}/locked cannot be looked into: [Errno 13] Permission denied" in result.stdout
