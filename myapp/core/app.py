@@ -80,7 +80,7 @@ def create_app(
             except (BlueprintError, PluginError) as error:
                 # Flask cannot unregister: an app with something half registered is thrown away and built without it.
                 attempts.put_aside(error)
-    plugin_part.start(app)
+        plugin_part.start(app, attempts)
     work.start(app)
     return app
 

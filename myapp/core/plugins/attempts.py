@@ -23,7 +23,7 @@ from ..errors import BlueprintError, PluginError
 from .finder import PACKAGE, install_finder
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 # Modules and mapped classes belong to the process: of two threads that build an app, one must not take away what the
 # other has just found.
@@ -69,7 +69,7 @@ class Attempts:
         self._is_strict = is_strict
         self._modules_before = frozenset(sys.modules)
         self._packages_before = data.model_packages()
-        self._receivers_before = _receivers()
+        self._receivers_at_start = self._receivers_before = _receivers()
         # The package or module that each plugin has to itself, and the import roots that only plugins have imported.
         self._units: dict[str, str] = {}
         self._roots: set[str] = set()
@@ -88,6 +88,8 @@ class Attempts:
         :raises PluginError: in strict mode, and for one that turned out to be critical when it was imported.
         """
         if isinstance(error, BlueprintError):
+            # It stays imported, and hears nothing: what it has connected is for an app that is thrown away.
+            self._disconnect(error.module.__eq__, _receivers() - self._receivers_at_start)
             if self._is_strict or error.module in self.modules:
                 raise error
             self.modules[error.module] = BlueprintError(error.module, error.summary)
@@ -99,7 +101,7 @@ class Attempts:
             self.plugins[name] = Failure(error.code, error.summary, error.traceback, tuple(self.steps.get(name, ())))
             self.forget([name])
         everybody = _Modules(frozenset([*self._units.values(), *self._roots]))
-        self._disconnect(everybody, _receivers() - self._receivers_before)
+        self._disconnect(everybody.has, _receivers() - self._receivers_before)
 
     def claim(self, name: str, module: str) -> None:
         """Note where the modules of the plugin ``name`` are, before the first of them is imported.
@@ -133,7 +135,7 @@ class Attempts:
         """
         modules = self._modules_of([*names, *self.plugins])
         data.drop_models(frozenset(filter(modules.has, data.model_packages() - self._packages_before)))
-        self._disconnect(modules, _receivers())
+        self._disconnect(modules.has, _receivers())
         self._drop_modules(modules)
 
     def end(self) -> None:
@@ -164,19 +166,19 @@ class Attempts:
             if unit.startswith(f"{PACKAGE}."):
                 install_finder().release(unit)
 
-    def _disconnect(self, modules: _Modules, receivers: Iterable[tuple[Signal, t.Hashable]]) -> None:
-        """Disconnect those of ``receivers`` that are functions of ``modules``."""
+    def _disconnect(self, is_theirs: Callable[[str], bool], receivers: Iterable[tuple[Signal, t.Hashable]]) -> None:
+        """Disconnect those of ``receivers`` that are functions of a module that ``is_theirs``."""
         for signal, key in receivers:
             receiver: t.Any = signal.receivers.get(key)
             receiver = receiver() if isinstance(receiver, weakref.ref) else receiver
             module = str(getattr(inspect.unwrap(receiver) if callable(receiver) else None, "__module__", ""))
-            if modules.has(module):
+            if is_theirs(module):
                 signal.disconnect(receiver)
 
 
 @contextmanager
 def attempting(is_strict: bool) -> Iterator[Attempts]:
-    """Build apps until one stands, alone in this process; then, or when none does, tidy up.
+    """Build apps until one stands and is started, alone in this process; tidy up when none is.
 
     :param is_strict: whether the first blueprint module or plugin that fails is an error.
     """
@@ -187,7 +189,6 @@ def attempting(is_strict: bool) -> Iterator[Attempts]:
         except BaseException:
             attempts.abandon()
             raise
-        attempts.end()
 
 
 def _receivers() -> frozenset[tuple[Signal, t.Hashable]]:

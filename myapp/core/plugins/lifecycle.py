@@ -90,14 +90,17 @@ def init_app(app: Flask, attempts: Attempts, wanted: tuple[t.Any, ...] | None = 
     _seal(state, plan, attempts, prefixes, critical)
 
 
-def start(app: Flask) -> None:
+def start(app: Flask, attempts: Attempts) -> None:
     """Log what is not served and call ``myapp_ready``: once, for the app that ``create_app`` is about to return.
+
+    What those have left in the process that are not served is taken away before.
 
     An app that is thrown away has started nothing. A plugin that fails here has been registered already, and others
     may have started threads: it stays, as ``degraded``.
 
     :raises PluginError: in strict mode, and of a critical plugin.
     """
+    attempts.end()
     state = get_state(app)
     state.reports = tuple(_with_conflicts(app, state.reports))
     _log(app, state.reports)

@@ -17,7 +17,7 @@ from flask import request_started
 
 from myapp import User, get_db
 from myapp.core.data import iter_mappers
-from myapp.core.errors import PluginError
+from myapp.core.errors import BlueprintError, PluginError
 from myapp.core.plugins import get_report
 from myapp.core.plugins.finder import install_finder
 from myapp.testing import EVIL_PLUGINS
@@ -394,3 +394,69 @@ def test_configuration_that_a_failed_plugin_changed_is_as_before(
     app = make_plugin_app(folder, HOSTS=["good"], MAP={"a": 1})
 
     assert (app.config["HOSTS"], app.config["MAP"]) == (["good"], {"a": 1})
+
+
+READY_FAILS = """
+from flask import request_started
+__plugin__ = {"name": "unready", "critical": CRITICAL}
+
+
+def heard(sender, **extra):
+    pass
+
+
+def myapp_configure(app):
+    request_started.connect(heard)
+
+
+def myapp_ready(app):
+    raise RuntimeError
+"""
+
+
+@pytest.mark.parametrize("is_critical", [True, False])
+def test_start_that_fails_at_the_last_hook_leaves_no_trace(
+    is_critical: bool, make_folder: MakeFolder, make_plugin_app: MakeApp
+) -> None:
+    """In strict mode, and of a critical plugin: there is no app, though all of it was built."""
+    folder = make_folder("plugins", {"unready.py": READY_FAILS.replace("CRITICAL", str(is_critical)), "good.py": GOOD})
+    gc.collect()
+    process = process_fingerprint()
+
+    with pytest.raises(PluginError):
+        make_plugin_app(folder, strict=not is_critical)
+
+    assert differences(process, process_fingerprint()) == []
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_broken_blueprint_module_hears_nothing(strict: bool, fake_dist: Callable[..., Path], make_app: MakeApp) -> None:
+    """It stays imported, and the app that it has connected its receiver for is thrown away."""
+    source = """
+from flask import Blueprint, request_started
+bp = Blueprint("NAME", __name__)
+SEEN = []
+
+
+def heard(sender, **extra):
+    SEEN.append(sender)
+
+
+def init_app(app):
+    request_started.connect(heard)
+    FAIL
+"""
+    files = {"team_heard/__init__.py": ""}
+    for name, fail in (("broken", "raise RuntimeError"), ("whole", "")):
+        files[f"team_heard/{name}.py"] = source.replace("NAME", name).replace("FAIL", fail)
+    fake_dist("team-heard", "1.0", "", files)
+    config = {"MYAPP_BLUEPRINT_PACKAGES": "team_heard"}
+    if strict:
+        with pytest.raises(BlueprintError):
+            make_app(config=config, strict=True)
+
+    app = make_app(config=config, strict=False)
+    app.test_client().get("/")
+
+    seen = {name: importlib.import_module(f"team_heard.{name}").SEEN for name in ("broken", "whole")}
+    assert seen == {"broken": [], "whole": [app]}
