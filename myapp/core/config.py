@@ -69,9 +69,23 @@ def _pairs(value: t.Any) -> t.Any:
     return {name.strip(): prefix.strip() for name, _, prefix in pairs}
 
 
+def plain_name(name: str) -> str:
+    """Return ``name`` as blueprint modules and plugins are called: ``-`` is ``_``."""
+    return name.replace("-", "_")
+
+
+def _plain_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(plain_name, names))
+
+
+def _plain_keys(pairs: dict[str, str]) -> dict[str, str]:
+    _each_once(_plain_names(tuple(pairs)))
+    return {plain_name(name): prefix for name, prefix in pairs.items()}
+
+
 def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
-    if len({name.replace("-", "_") for name in names}) != len(names):
-        raise ValueError("name each plugin once")
+    if len({*names}) != len(names):
+        raise ValueError("name each of them once")
     return names
 
 
@@ -153,6 +167,7 @@ class IsolatedConfig(dict[str, t.Any]):
 
 
 Names: t.TypeAlias = t.Annotated[tuple[str, ...], BeforeValidator(_names)]
+PlainNames: t.TypeAlias = t.Annotated[Names, AfterValidator(_plain_names)]
 Networks: t.TypeAlias = t.Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_names)]
 
 
@@ -173,12 +188,14 @@ class Settings(pydantic.BaseModel):
     public_url: t.Annotated[str, AfterValidator(_public_url)] = "http://localhost:5000"
     trusted_proxies: Networks = ()
     strict: bool | None = None
-    blueprint_prefixes: t.Annotated[dict[str, str], BeforeValidator(_pairs)] = pydantic.Field(default_factory=dict)
+    blueprint_prefixes: t.Annotated[dict[str, str], BeforeValidator(_pairs), AfterValidator(_plain_keys)] = (
+        pydantic.Field(default_factory=dict)
+    )
     plugin_dirs: Names = ("plugins",)
-    plugins: Names | None = None
-    plugins_disabled: Names = ()
-    required_plugins: Names = ()
-    plugin_order: t.Annotated[Names, AfterValidator(_each_once)] = ()
+    plugins: PlainNames | None = None
+    plugins_disabled: PlainNames = ()
+    required_plugins: PlainNames = ()
+    plugin_order: t.Annotated[PlainNames, AfterValidator(_each_once)] = ()
     safe_mode: bool = False
     blueprint_packages: Names = ("myapp.blueprints",)
     mail_url: t.Annotated[str, AfterValidator(_mail_url)] = ""
@@ -282,7 +299,7 @@ def load(
     argument = dict(_iter_argument(config, problems))
     if strict is not None:
         argument["MYAPP_STRICT"] = strict
-    environ, dotenv = dict(os.environ), _read_dotenv(root / ".env")
+    environ, dotenv = dict(os.environ), _read_dotenv(root / ".env", problems)
     if isinstance(config, IsolatedConfig):
         environ, dotenv = config.keep(environ), config.keep(dotenv)
     for source, layer in _iter_layers(root, environ, dotenv, argument, problems):
@@ -412,7 +429,7 @@ def _from_variables(variables: Mapping[str, str]) -> Iterator[tuple[str, t.Any]]
 def _from_files(variables: Mapping[str, str], problems: list[str]) -> Iterator[tuple[str, str]]:
     for key in sorted(variables):
         match = re.fullmatch(r"(MYAPP_\w+|FLASK_SECRET_KEY)_FILE", key)
-        if match is None:
+        if match is None or not variables[key]:
             continue
         try:
             yield match[1].removeprefix("FLASK_"), Path(variables[key]).read_text(encoding="utf-8").strip()
@@ -420,12 +437,16 @@ def _from_files(variables: Mapping[str, str], problems: list[str]) -> Iterator[t
             problems.append(f"{key}: the file that it names cannot be read ({type(error).__name__}).")
 
 
-def _read_dotenv(path: Path) -> dict[str, str]:
+def _read_dotenv(path: Path, problems: list[str]) -> dict[str, str]:
     if not path.is_file():
         return {}
     import dotenv  # Only where there is a file to read: the import costs more than all other layers together.
 
-    return {key: value for key, value in dotenv.dotenv_values(path).items() if value is not None}
+    try:
+        return {key: value for key, value in dotenv.dotenv_values(path).items() if value is not None}
+    except UnicodeDecodeError as error:
+        problems.append(f"{path.name}: not UTF-8: {error}.")
+        return {}
 
 
 def _read_toml(path: Path, problems: list[str], *, required: bool = False) -> dict[str, t.Any]:
@@ -436,7 +457,7 @@ def _read_toml(path: Path, problems: list[str], *, required: bool = False) -> di
             return tomllib.load(file)
     except OSError as error:
         problems.append(f"{path.name}: the file cannot be read ({type(error).__name__}).")
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         problems.append(f"{path.name}: not a TOML file: {error}.")
     return {}
 

@@ -254,3 +254,35 @@ def test_password_of_a_url_is_hidden(url: str, shown: str | None) -> None:
     assert config.hide_password(url) == (shown or url)
     if " " not in url:
         assert config.hide_passwords(f"not {url} but\n{url}") == f"not {shown or url} but\n{shown or url}"
+
+
+def test_empty_name_of_a_file_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As every other variable that is empty."""
+    monkeypatch.setenv("MYAPP_MAIL_URL_FILE", "")
+
+    assert config.load({"MYAPP_PROFILE": "development"}).settings.mail_url == ""
+
+
+def test_file_of_settings_that_is_no_text_is_named(tmp_path: Path) -> None:
+    """``config.toml`` and ``.env`` are UTF-8; what else is in them is not printed."""
+    (tmp_path / "config.toml").write_bytes(b'A = "canary\xff"\n')
+    (tmp_path / ".env").write_bytes(b"A=canary\xff\n")
+
+    with pytest.raises(ConfigurationError) as caught:
+        config.load({"MYAPP_PROFILE": "development", "MYAPP_INSTANCE_PATH": str(tmp_path)})
+
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == [".env", "config.toml"]
+    assert "canary" not in str(caught.value)
+
+
+def test_names_of_plugins_are_as_plugins_are_called() -> None:
+    """``-`` is ``_`` in every setting that names one, and the same name twice is refused."""
+    names = {"MYAPP_PLUGINS": "a-b", "MYAPP_PLUGINS_DISABLED": "c-d", "MYAPP_REQUIRED_PLUGINS": "e-f"}
+    prefixes = {"MYAPP_PLUGIN_ORDER": "g-h,i", "MYAPP_BLUEPRINT_PREFIXES": "corner-shop=/x"}
+
+    settings = config.load({"MYAPP_PROFILE": "development", **names, **prefixes}).settings
+
+    assert (settings.plugins, settings.plugins_disabled, settings.required_plugins) == (("a_b",), ("c_d",), ("e_f",))
+    assert (settings.plugin_order, settings.blueprint_prefixes) == (("g_h", "i"), {"corner_shop": "/x"})
+    with pytest.raises(ConfigurationError, match="MYAPP_BLUEPRINT_PREFIXES"):
+        config.load({"MYAPP_PROFILE": "development", "MYAPP_BLUEPRINT_PREFIXES": {"a-b": "/x", "a_b": "/y"}})

@@ -100,9 +100,9 @@ def enable_plugin(context: click.Context, name: str) -> None:
     report = _find(reports, name)
     _decide(loaded, report.name, is_enabled=True)
     settings = loaded.settings
-    if report.name in _normalized(settings.plugins_disabled):
+    if report.name in settings.plugins_disabled:
         click.echo("MYAPP_PLUGINS_DISABLED names it: it stays off until that is changed.", err=True)
-    elif settings.plugins is not None and report.name not in _normalized(settings.plugins):
+    elif settings.plugins is not None and report.name not in settings.plugins:
         click.echo("MYAPP_PLUGINS does not name it: it stays off until that is changed.", err=True)
 
 
@@ -114,7 +114,7 @@ def disable_plugin(context: click.Context, name: str, force: bool) -> None:
     """Load the plugin NAME no more, from the next start on. It works when the application cannot boot."""
     loaded, reports = _look(context)
     report = _find(reports, name)
-    if report.name in _normalized(loaded.settings.required_plugins):
+    if report.name in loaded.settings.required_plugins:
         raise click.ClickException(
             f"MYAPP_REQUIRED_PLUGINS names {report.name}, and nothing would start without it. Take it out there first."
         )
@@ -206,7 +206,7 @@ def _find(reports: Sequence[PluginReport], name: str, cause: str = "") -> Plugin
     :param cause: why the application could not be loaded; plugins that its code passes are not known then.
     :raises click.UsageError: when there is none, with the closest name.
     """
-    wanted = name.replace("-", "_")
+    wanted = offline.part("config").plain_name(name)
     found = next((report for report in reports if report.name == wanted), None)
     if found is None:
         hint = offline.part("config").did_you_mean(wanted, [report.name for report in reports])
@@ -237,10 +237,6 @@ def _iter_consequences(loaded: Loaded, reports: Sequence[PluginReport], report: 
 
 def _is_confirmed(name: str) -> bool:
     return sys.stdin.isatty() and click.confirm(f"Disable {name}?", err=True)
-
-
-def _normalized(names: Sequence[str]) -> set[str]:
-    return {name.replace("-", "_") for name in names}
 
 
 def _describe_settings(loaded: Loaded, name: str) -> list[Entry]:

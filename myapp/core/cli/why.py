@@ -105,7 +105,7 @@ def _iter_named(app: Flask | None, name: str) -> Iterator[Entry]:
 
 
 def _is_meant(report: ModuleReport | PluginReport, name: str) -> bool:
-    if name in (report.name, report.module) or name.replace("-", "_") == report.name:
+    if name in (report.name, report.module) or offline.part("config").plain_name(name) == report.name:
         return True
     if name in getattr(report, "blueprints", ()):
         return True

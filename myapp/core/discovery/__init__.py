@@ -9,7 +9,7 @@ import logging
 import typing as t
 from types import MappingProxyType
 
-from ..config import did_you_mean, get_config
+from ..config import get_config
 from . import ownership
 from .causes import describe
 from .claims import claims_path, join
@@ -69,11 +69,6 @@ def init_app(app: Flask, quarantined: Mapping[str, Exception] = MappingProxyType
             else:
                 recorder.modules.append(one)
         register_found(app, recorder, found)
-    known = [report.name for report in recorder.modules]
-    for name in sorted(set(prefixes) - set(known)):
-        logger.info(
-            "MYAPP_BLUEPRINT_PREFIXES names %s, which is no blueprint module.%s", name, did_you_mean(name, known)
-        )
 
 
 def register_fallbacks(app: Flask) -> None:

@@ -109,7 +109,10 @@ def walk(
         yield broken(root, root, quarantined[root])
         yield from _unimported(root, "", "", _search_path(root, None), prefixes, broken_package(root))
         return
-    yield from _walk(app, _import(root), "", "", prefixes, quarantined)
+    package = _import(root)
+    if not hasattr(package, "__path__"):
+        raise BlueprintError(root, f"{root} is a module and no package. MYAPP_BLUEPRINT_PACKAGES lists packages.")
+    yield from _walk(app, package, "", "", prefixes, quarantined)
 
 
 def scan(root: str, prefixes: Mapping[str, str] = MappingProxyType({})) -> Iterator[ModuleReport]:
@@ -255,6 +258,8 @@ def _file_of(name: str) -> str | None:
     """Return the file of a module that could not be imported, if its package could."""
     parent = name.rpartition(".")[0]
     if parent and parent not in sys.modules:
+        return None
+    if parent and not hasattr(sys.modules[parent], "__path__"):
         return None
     spec = PathFinder.find_spec(name, list(sys.modules[parent].__path__) if parent else None)
     return spec.origin if spec else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ..config import plain_name
 from ..discovery import APPLICATION, CORE, Clash, Owner, get_ownership, iter_rule_clashes
 from .manifest import problem
 from .plan import RESERVED
@@ -29,7 +30,7 @@ def iter_conflicts(app: Flask) -> Iterator[tuple[str, Problem]]:
 def _iter_commands(app: Flask) -> Iterator[Clash]:
     """Yield the commands of plugins at the top that the core has: its own are found first, or come later."""
     for name, owner in get_ownership(app).commands.items():
-        if owner.kind == "plugin" and name != owner.name and name.replace("-", "_") in RESERVED:
+        if owner.kind == "plugin" and name != owner.name and plain_name(name) in RESERVED:
             yield Clash("command", name, CORE, owner, CORE)
 
 

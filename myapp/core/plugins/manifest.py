@@ -8,7 +8,7 @@ import typing as t
 from dataclasses import dataclass, field
 from importlib.util import MAGIC_NUMBER, cache_from_source
 
-from ..config import did_you_mean
+from ..config import did_you_mean, plain_name
 from ..discovery import Problem, describe
 from ..policy import iter_policy_problems
 from .report import HINTS
@@ -234,8 +234,8 @@ def _check_version(version: str) -> Iterator[str]:
 def _normalized(names: t.Any) -> t.Any:
     """Return the names of plugins as they are called: ``-`` is ``_``."""
     if isinstance(names, dict):
-        return {name.replace("-", "_"): ranges for name, ranges in names.items()}
-    return [name.replace("-", "_") for name in names]
+        return {plain_name(name): ranges for name, ranges in names.items()}
+    return [plain_name(name) for name in names]
 
 
 def _assigned(node: ast.stmt) -> ast.expr | None:

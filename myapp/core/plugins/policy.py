@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 from ..config import did_you_mean, get_config
+from ..discovery import get_report as get_module_report
 from ..errors import ConfigurationError
 from .manifest import problem
 from .plan import RESERVED, Policy
@@ -30,16 +31,16 @@ def operators_policy(loaded: Loaded, kept: StateFile) -> Policy:
     folders = {str(folder) for folder in loaded.plugin_dirs}
     # Who looks into other folders now does not miss what was in those of before.
     gone = {name: origin for name, origin in critical.items() if not Path(origin).is_absolute() or origin in folders}
-    required = _normalized(settings.required_plugins)
+    required = frozenset(settings.required_plugins)
     return Policy(
         is_safe=settings.safe_mode,
-        allowed=None if settings.plugins is None else _normalized(settings.plugins),
-        disabled=_normalized(settings.plugins_disabled),
+        allowed=None if settings.plugins is None else frozenset(settings.plugins),
+        disabled=frozenset(settings.plugins_disabled),
         decisions={name: one.decision for name, one in kept.plugins.items() if one.decision is not None},
         required=required,
         remembered=frozenset(critical),
         expected=gone | dict.fromkeys(sorted(required), "MYAPP_REQUIRED_PLUGINS"),
-        sequence=tuple(name.replace("-", "_") for name in settings.plugin_order),
+        sequence=settings.plugin_order,
         reserved=RESERVED,
         app_version=_own_version(),
     )
@@ -94,7 +95,7 @@ def refuse_contradictions(loaded: Loaded, kept: StateFile) -> None:
 
 
 def iter_unknown_names(app: Flask) -> Iterator[tuple[str, str]]:
-    """Yield each setting that names a plugin that there is not, with a sentence about it."""
+    """Yield each setting that names a plugin, or a blueprint module, that there is not, with a sentence about it."""
     state, loaded = get_state(app), get_config(app)
     if not state.is_discovered:
         return
@@ -106,17 +107,17 @@ def iter_unknown_names(app: Flask) -> Iterator[tuple[str, str]]:
         ("MYAPP_PLUGIN_ORDER", settings.plugin_order),
     ):
         for name in names:
-            if name.replace("-", "_") not in known:
+            if name not in known:
                 yield key, f"{key} names {name}, which is no plugin.{did_you_mean(name, known)}"
+    served = [*known, *(report.name for report in get_module_report(app))]
+    for name in settings.blueprint_prefixes.keys() - {*served}:
+        key = "MYAPP_BLUEPRINT_PREFIXES"
+        yield key, f"{key} names {name}, which is no blueprint module and no plugin.{did_you_mean(name, served)}"
     prefixes = tuple(prefix_of(name) for name in known)
     for key in sorted(loaded.others):
         if key.startswith("MYAPP_PLUGIN_") and "__" in key and not key.startswith(prefixes):
             name = key.removeprefix("MYAPP_PLUGIN_").partition("__")[0].lower()
             yield key, f"{key} is a setting of {name}, which is no plugin.{did_you_mean(name, known)}"
-
-
-def _normalized(names: Iterable[str]) -> frozenset[str]:
-    return frozenset(name.replace("-", "_") for name in names)
 
 
 def _own_version() -> str:

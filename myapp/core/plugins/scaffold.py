@@ -16,9 +16,10 @@ from importlib import import_module
 from pathlib import Path
 from string import Template
 
+from ..config import plain_name
 from ..errors import ScaffoldError
 from .plan import RESERVED
-from .scan import SKIPPED_NAMES, normalize
+from .scan import SKIPPED_NAMES
 from .state import NAME
 
 if t.TYPE_CHECKING:
@@ -35,7 +36,7 @@ def create_plugin(name: str, folder: Path, taken: Collection[str] = ()) -> Path:
     :param taken: names that plugins and blueprints have already.
     :raises ScaffoldError: when the name cannot be used, when something is there already, when it cannot be written.
     """
-    plain = normalize(name)
+    plain = plain_name(name)
     _check_name(name, plain, taken)
     target = folder / plain
     if os.path.lexists(target) or (folder / f"{plain}.py").exists():

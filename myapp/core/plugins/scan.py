@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
+from ..config import plain_name
 from ..discovery import describe
 from ..errors import ConfigurationError
 from .finder import is_inside
@@ -102,19 +103,19 @@ def from_argument(wanted: t.Any, rank: int, known: Iterable[Candidate]) -> Candi
     if isinstance(wanted, Path):
         return _at_path(wanted.absolute(), rank)
     if isinstance(wanted, str):
-        match = next((candidate for candidate in known if candidate.name == normalize(wanted)), None)
+        match = next((candidate for candidate in known if candidate.name == plain_name(wanted)), None)
         if match is not None:
             return replace(match, rank=rank)
         origin = "the argument of create_app"
         if "." in wanted:
-            return _from_module(normalize(wanted.rpartition(".")[2]), wanted, origin, rank, "0")
+            return _from_module(plain_name(wanted.rpartition(".")[2]), wanted, origin, rank, "0")
         summary = f"No plugin is called {wanted}."
-        return Candidate(normalize(wanted), origin, rank, problem=problem("not-found", summary))
+        return Candidate(plain_name(wanted), origin, rank, problem=problem("not-found", summary))
     manifest = from_object(wanted, getattr(wanted, VARIABLE, {}))
     is_module = isinstance(wanted, ModuleType)
     own_name = wanted.__name__.rpartition(".")[2] if is_module else getattr(wanted, "name", _snake(wanted))
     return Candidate(
-        normalize(str(manifest.values.get("name", own_name))),
+        plain_name(str(manifest.values.get("name", own_name))),
         "the argument of create_app",
         rank,
         version=manifest.values.get("version", "0"),
@@ -125,11 +126,6 @@ def from_argument(wanted: t.Any, rank: int, known: Iterable[Candidate]) -> Candi
         is_critical=manifest.is_critical,
         has_manifest=True,
     )
-
-
-def normalize(name: str) -> str:
-    """Return ``name`` as plugins are called: ``-`` is ``_``."""
-    return name.replace("-", "_")
 
 
 def _snake(wanted: t.Any) -> str:
@@ -152,11 +148,11 @@ def _iter_folder(folder: Path, rank: int) -> Iterator[Candidate]:
         if name.startswith(("_", ".", "test_")) or name in SKIPPED_NAMES:
             continue
         try:
-            found = _at_entry(normalize(name), entry, folder, rank)
+            found = _at_entry(plain_name(name), entry, folder, rank)
         except (OSError, RuntimeError) as error:
             # One that may not be looked into, or links that lead round in a circle: a RuntimeError up to Python 3.12.
             wrong = problem("import-failed", f"{entry} cannot be looked into: {error}")
-            found = Candidate(normalize(name), str(folder), rank, problem=wrong)
+            found = Candidate(plain_name(name), str(folder), rank, problem=wrong)
         if found is not None:
             yield found
 
@@ -185,7 +181,7 @@ def _in_folder(name: str, location: Path, file: Path, folder: Path, rank: int) -
         return Candidate(name, str(folder), rank, problem=wrong)
     manifest = read_manifest(file)
     wrong = manifest.problem
-    declared = normalize(manifest.values.get("name", name))
+    declared = plain_name(manifest.values.get("name", name))
     if declared != name:
         wrong = problem("manifest-invalid", f"{file}: {VARIABLE} says the name {declared!r}, and the folder {name!r}.")
     return Candidate(
@@ -205,9 +201,9 @@ def _at_path(location: Path, rank: int) -> Candidate:
     name = location.stem if location.suffix == ".py" else location.name
     file = location if location.suffix == ".py" else location / "__init__.py"
     if file.is_file():
-        return _in_folder(normalize(name), location, file, location.parent, rank)
+        return _in_folder(plain_name(name), location, file, location.parent, rank)
     summary = f"There is no plugin at {location}: it is no folder with an __init__.py and no Python file."
-    return Candidate(normalize(name), str(location), rank, problem=problem("not-found", summary))
+    return Candidate(plain_name(name), str(location), rank, problem=problem("not-found", summary))
 
 
 def _iter_entry_points() -> Iterator[Candidate]:
@@ -232,8 +228,11 @@ def _iter_entry_points() -> Iterator[Candidate]:
 
 def _from_entry_point(point: EntryPoint, distribution: Distribution) -> Candidate:
     origin = f"{distribution.name} {distribution.version}"
-    target = point.value.split("[")[0].strip()
-    return _from_module(normalize(point.name), target, origin, ENTRY_POINT, distribution.version)
+    match = EntryPoint.pattern.match(point.value)
+    # One that is not of the form `package.module:attribute` cannot be imported either, and says so.
+    parts = [match["module"], match["attr"]] if match else [point.value]
+    target = ":".join(filter(None, parts))
+    return _from_module(plain_name(point.name), target, origin, ENTRY_POINT, distribution.version)
 
 
 def _from_module(name: str, target: str, origin: str, rank: int, version: str) -> Candidate:
@@ -243,7 +242,7 @@ def _from_module(name: str, target: str, origin: str, rank: int, version: str) -
     manifests = [read_manifest(file) for file in files]
     manifest = next((one for one in manifests if one.is_there or one.problem is not None), Manifest())
     wrong = manifest.problem
-    declared = normalize(manifest.values.get("name", name))
+    declared = plain_name(manifest.values.get("name", name))
     if declared != name:
         wrong = problem("manifest-invalid", f"{VARIABLE} says the name {declared!r}, and {origin} calls it {name!r}.")
     return Candidate(

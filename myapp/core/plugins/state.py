@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from ..config import plain_name
 from ..errors import ConfigurationError
 
 if t.TYPE_CHECKING:
@@ -110,7 +111,7 @@ def decide(loaded: Loaded, name: str, enabled: bool | None) -> StateFile:
     :raises ValueError: when no plugin can have this name.
     :raises ConfigurationError: when the file cannot be read or written; it is as it was then.
     """
-    name = name.replace("-", "_")
+    name = plain_name(name)
     if not NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not a name for a plugin.")
     decision: Decision | None = None if enabled is None else "enabled" if enabled else "disabled"

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 import pluggy
 
 from ...core import data
+from ...core.config import plain_name
 from ...core.errors import PluginError
 from ...core.plugins.hooks import HOOKS, HookManager, find_unknown_hook
 from ..fingerprint import differences, fingerprint
@@ -42,7 +43,7 @@ def manifest_is_valid(trial: Trial) -> Iterator[str]:
     for key in ("name", "version", "summary"):
         if not candidate.manifest.get(key):
             yield f"The manifest has no {key!r}: `flask plugins list` would not show it."
-    declared = str(candidate.manifest.get("name", candidate.name)).replace("-", "_")
+    declared = plain_name(str(candidate.manifest.get("name", candidate.name)))
     if declared != candidate.name:
         yield f"The manifest says the name {declared!r}, and the entry point {candidate.name!r}. Let them be the same."
 

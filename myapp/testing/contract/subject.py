@@ -7,9 +7,9 @@ import typing as t
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...core.config import did_you_mean, load
+from ...core.config import did_you_mean, load, plain_name
 from ...core.errors import ConfigurationError
-from ...core.plugins.scan import from_argument, normalize, scan
+from ...core.plugins.scan import from_argument, scan
 
 if t.TYPE_CHECKING:
     from ...core.plugins.scan import Candidate
@@ -59,12 +59,12 @@ def resolve(text: str) -> Subject:
         known = find_candidates()
     except ConfigurationError as error:
         raise SubjectError(str(error)) from error
-    if normalize(text) not in known:
+    if plain_name(text) not in known:
         raise SubjectError(
-            f"No plugin is called {text}.{did_you_mean(normalize(text), list(known))} Those that the application finds:"
-            f" {', '.join(known) or 'none'}. A plugin that lies elsewhere is given by its path: ./{text}"
+            f"No plugin is called {text}.{did_you_mean(plain_name(text), list(known))} Those that the application"
+            f" finds: {', '.join(known) or 'none'}. A plugin that lies elsewhere is given by its path: ./{text}"
         )
-    return Subject(normalize(text), label=normalize(text))
+    return Subject(plain_name(text), label=plain_name(text))
 
 
 def find_candidates() -> dict[str, Candidate]:

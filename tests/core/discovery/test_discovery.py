@@ -380,3 +380,17 @@ def test_scan_names_the_modules_without_importing_one() -> None:
 
     assert {"accounts", "api.v1.orders", "ruin", "ruin.child", "zebra"} <= set(names)
     assert not {"_log", "tests", "conftest"} & set(names)
+
+
+@pytest.mark.parametrize("name", ["json.decoder", "json.decoder.nothing", "json.nothing"])
+def test_blueprint_package_that_is_none(name: str, make_app: MakeApp) -> None:
+    """A module, or nothing at all, is a problem of that package; in strict mode it is said so."""
+    config = {"MYAPP_BLUEPRINT_PACKAGES": name}
+
+    app = make_app(config=config, strict=False)
+
+    [report] = get_report(app)
+    assert report.problem is not None
+    assert name in report.problem.summary
+    with pytest.raises(BlueprintError, match=name):
+        make_app(config=config, strict=True)

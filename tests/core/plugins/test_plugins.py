@@ -398,6 +398,25 @@ def test_entry_point_of_a_distribution_is_a_plugin(
     assert (report.origin, report.version, report.module) == ("store-plugin 1.2", "1.2", "store_plugin_module")
 
 
+def test_spaces_around_the_colon_of_an_entry_point(
+    fake_distribution: Callable[..., None], make_plugin_app: MakeApp
+) -> None:
+    """They are allowed, and no part of a name."""
+    module = PLUGIN.format(name="spacious", text="spacious") + "\nplugin = __import__('sys').modules[__name__]\n"
+    fake_distribution(
+        "spacious", "[myapp.plugins]\nspacious = spacious_module : plugin [extra]\n", spacious_module=module
+    )
+
+    assert text_of(make_plugin_app(), "/spacious/") == "spacious"
+
+
+def test_mount_of_a_name_with_a_hyphen(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
+    """The operator writes it as it is installed."""
+    folder = make_folder("plugins", {"corner-shop/__init__.py": PLUGIN.format(name="corner_shop", text="corner")})
+
+    assert text_of(make_plugin_app(folder, MYAPP_BLUEPRINT_PREFIXES="corner-shop=/x"), "/x/") == "corner"
+
+
 def test_disabled_entry_point_is_not_imported(fake_distribution: Callable[..., None], make_plugin_app: MakeApp) -> None:
     """Its manifest is read from the file."""
     source = "__plugin__ = {'version': '7.1'}\nraise AssertionError\n"

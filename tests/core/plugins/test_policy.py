@@ -337,11 +337,14 @@ def test_settings_of_plugins_that_there_are_not(make_folder: MakeFolder, make_pl
         MYAPP_PLUGIN_SHPO__SIZE="1",
         MYAPP_PLUGIN_SHOP__EU__SIZE="1",
         MYAPP_PLUGIN_SHOP__SIZE="1",
+        MYAPP_BLUEPRINT_PACKAGES="myapp.blueprints",
+        MYAPP_BLUEPRINT_PREFIXES="shop=/store, shopp=/x, demo=/sums",
     )
 
     found = dict(iter_unknown_names(app))
 
-    assert set(found) == {"MYAPP_PLUGIN_ORDER", "MYAPP_PLUGIN_SHPO__SIZE"}
+    assert set(found) == {"MYAPP_PLUGIN_ORDER", "MYAPP_PLUGIN_SHPO__SIZE", "MYAPP_BLUEPRINT_PREFIXES"}
+    assert "names shopp, which is no blueprint module and no plugin" in found["MYAPP_BLUEPRINT_PREFIXES"]
     assert all(sentence.endswith("Did you mean shop?") for sentence in found.values())
 
 
