@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from ..config import get_config
 from . import ownership
-from .causes import describe
+from .causes import describe, format_traceback, is_shown
 from .claims import claims_path, join
 from .ownership import APPLICATION, CORE, Clash, Owner, Ownership, get_ownership, iter_rule_clashes, owner_of
 from .registration import register_fallback, register_found
@@ -34,9 +34,11 @@ __all__ = [
     "claims_path",
     "describe",
     "find_folders",
+    "format_traceback",
     "get_ownership",
     "get_report",
     "init_app",
+    "is_shown",
     "iter_rule_clashes",
     "join",
     "owner_of",

@@ -14,7 +14,11 @@ import pluggy
 import werkzeug
 
 if t.TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
+
+#: What is said of an error that cannot be shown.
+UNSHOWN = ", which cannot be shown: its __notes__ raise "
 
 
 def _folder(module: ModuleType) -> str:
@@ -46,6 +50,17 @@ def describe(error: BaseException, home: str | None = None) -> str:
     return f"{file}:{line}: {message}"
 
 
+def format_traceback(error: BaseException) -> str:
+    """Return the traceback of ``error`` as Python prints it; what there is of it, when the error cannot be shown."""
+    text = _format(traceback.format_exception, error)
+    return text if is_shown(text) else f"{''.join(traceback.format_tb(error.__traceback__))}{text}"
+
+
+def is_shown(text: str) -> bool:
+    """Whether ``text``, what :func:`format_traceback` has returned, is what Python prints."""
+    return UNSHOWN not in text
+
+
 def _places(error: BaseException) -> list[tuple[str, int]]:
     frames = traceback.extract_tb(error.__traceback__)
     # Not imported for it: errors are described also when it is missing.
@@ -62,5 +77,11 @@ def _message(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg}"
     # Not str(error): an exception whose own __str__ raises is an error to be shown like any other.
-    lines = traceback.format_exception_only(error)
-    return " ".join("".join(lines).split())
+    return " ".join(_format(traceback.format_exception_only, error).split())
+
+
+def _format(format_error: Callable[[BaseException], list[str]], error: BaseException) -> str:
+    try:
+        return "".join(format_error(error))
+    except (Exception, SystemExit) as wrong:  # noqa: BLE001 - whatever its __notes__ raise; a guard must not.
+        return f"{type(error).__name__}{UNSHOWN}{type(wrong).__name__}."

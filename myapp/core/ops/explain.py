@@ -74,7 +74,11 @@ def init_app(app: Flask) -> None:
 
 
 def explain_path(app: Flask, path: str, method: str = "GET") -> PathReport:
-    """Return which rule and which view answer ``path``, or why none does."""
+    """Return which rule and which view answer ``path``, or why none does.
+
+    :param path: of a URL; a query behind it does not matter.
+    """
+    path = path.partition("?")[0]
     adapter = app.url_map.bind(app.config["SERVER_NAME"] or "localhost", path_info=path)
     try:
         rule, _ = adapter.match(method=method, return_rule=True)

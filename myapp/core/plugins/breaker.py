@@ -8,14 +8,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import traceback
 import typing as t
 from dataclasses import dataclass, field
 from inspect import iscoroutinefunction, unwrap
 
 from werkzeug.exceptions import HTTPException
 
-from ..discovery import describe
+from ..discovery import describe, format_traceback, is_shown
 from ..errors import PluginUnavailableError
 from ..signals import plugin_degraded
 from ..tasks import current, open_guard
@@ -238,13 +237,14 @@ class Guard:
             )
 
     def _tell(self, error: BaseException) -> None:
-        text = "".join(traceback.format_exception(error))
+        text = format_traceback(error)
         redacted = self.redact(text)
-        # With the exception itself, as handlers expect it, unless its text is not to be read.
+        # With the exception itself, as handlers expect it, unless its text is not to be read, or cannot be.
+        is_plain = redacted == text and is_shown(text)
         logger.error(
             "The plugin %s: %s (%s).%s",
-            *(self.plugin, self.summary, self.consequence, "" if redacted == text else f"\n{redacted}"),
-            exc_info=error if redacted == text else None,
+            *(self.plugin, self.summary, self.consequence, "" if is_plain else f"\n{redacted}"),
+            exc_info=error if is_plain else None,
         )
         if not plugin_degraded.receivers:
             return

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
-import traceback
 import typing as t
 from contextlib import contextmanager
 
 from .. import data
-from ..discovery import APPLICATION, Owner, describe, get_ownership
+from ..discovery import APPLICATION, Owner, describe, format_traceback, get_ownership
 from ..errors import PluginError
 from .settings import redact
 
@@ -39,7 +38,7 @@ def attributed(plugin: PluginContext, code: str, home: str | None = None, app: F
     except PluginError:
         raise
     except (Exception, SystemExit) as error:
-        text = redact(plugin.config, "".join(traceback.format_exception(error)))
+        text = redact(plugin.config, format_traceback(error))
         taken, owners = find_taken(app, plugin.name, error) if app is not None else ("", "")
         summary = redact(plugin.config, describe(error, home)) + owners
         raise PluginError(plugin.name, taken or code, summary, traceback=text) from error
@@ -52,7 +51,7 @@ def find_taken(app: Flask, name: str, error: BaseException) -> tuple[str, str]:
         ("endpoint-taken", ENDPOINT, "endpoint", {"static": APPLICATION, **ownership.endpoints}),
         ("blueprint-taken", BLUEPRINT, "blueprint", ownership.blueprints),
     ):
-        match = pattern.search(str(error)) if isinstance(error, AssertionError | ValueError) else None
+        match = pattern.search(describe(error)) if isinstance(error, AssertionError | ValueError) else None
         first = owners.get(match["name"], later) if match else later
         if match and first != later:
             return code, f" The {what} {match['name']} is that of {first} and of {later}; {first} keeps it."

@@ -170,14 +170,10 @@ def _raise_for_rejected(plan: Plan, attempts: Attempts, is_strict: bool) -> None
             raise PluginError(
                 report.name,
                 wrong.code,
-                str(_named(wrong, report.name)) if report.is_critical else wrong.summary,
+                str(wrong) if report.is_critical else wrong.summary,
                 is_critical=report.is_critical,
                 traceback=failure.traceback if failure else "",
             )
-
-
-def _named(wrong: Problem, name: str) -> Problem:
-    return replace(wrong, hint=wrong.hint.replace("NAME", name))
 
 
 def _seal(

@@ -106,6 +106,7 @@ class _Draft:
     def put_aside(self, candidate: Candidate, state: State, reason: str = "", wrong: Problem | None = None) -> None:
         report = report_unserved(candidate, state)
         is_critical = is_needed(candidate, self.policy)
+        wrong = None if wrong is None else _about(candidate.name, wrong)
         self.rejected.append(replace(report, reason=reason, problem=wrong, is_critical=is_critical))
 
 
@@ -172,6 +173,11 @@ def is_wanted(candidate: Candidate, policy: Policy) -> bool:
     if candidate.manifest.get("enabled", True) or not policy.is_discovered or name in policy.required:
         return True
     return name in (policy.allowed or ()) or policy.decisions.get(name) == "enabled"
+
+
+def _about(name: str, wrong: Problem) -> Problem:
+    """Return a problem whose hint names the plugin, where there is a command to be typed."""
+    return replace(wrong, hint=wrong.hint.replace("NAME", name))
 
 
 def _judge(draft: _Draft, candidate: Candidate, taken: Mapping[str, Candidate]) -> None:
@@ -283,5 +289,5 @@ def _iter_missing(candidates: Sequence[Candidate], policy: Policy) -> Iterator[P
             if name in policy.required
             else f"It is critical and was in {policy.expected[name]}; now it is not found."
         )
-        wrong = problem("needed-missing", summary)
+        wrong = _about(name, problem("needed-missing", summary))
         yield PluginReport(name, "0", STATES[wrong.code], policy.expected[name], problem=wrong, is_critical=True)

@@ -175,6 +175,7 @@ def test_path_report_names_view_and_owner(app: CustomFlask) -> None:
     assert Path(own.view.rpartition(":")[0]).name == "demo.py"
     assert explain_path(app, "/shelf", "DELETE").status == 405
     assert explain_path(app, "/static/x").endpoint == "static"
+    assert explain_path(app, "/demo/add?a=1&b=/2") == own
 
 
 def test_redirect_is_explained(app: CustomFlask) -> None:

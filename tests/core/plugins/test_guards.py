@@ -185,6 +185,34 @@ def test_abort_is_an_answer(make_guarded: MakeApp, caplog: pytest.LogCaptureFixt
     assert (app.test_client().get("/").status_code, app.test_client().get("/").text) == (418, "closed")
 
 
+@pytest.mark.parametrize("wrong", [RuntimeError, SystemExit])
+def test_an_error_that_cannot_be_shown_is_one(
+    wrong: type[BaseException], make_guarded: MakeApp, make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At run time and in a hook: what the exception itself raises does not escape."""
+
+    class Unspeakable(AssertionError):
+        @property
+        def __notes__(self) -> t.NoReturn:  # type: ignore[override]
+            raise wrong
+
+        def __str__(self) -> t.NoReturn:
+            raise wrong
+
+    def fail(*_: t.Any) -> t.NoReturn:
+        raise Unspeakable
+
+    app = make_guarded(lambda app: app.before_request(fail))
+    assert app.test_client().get("/").status_code == 200
+    broken = make_app(make_plugin(fail), strict=False)
+
+    for report in (report_of(app), report_of(broken)):
+        assert report.problem is not None
+        assert "Unspeakable, which cannot be shown" in report.problem.summary
+    assert __file__ in report_of(broken).traceback
+    assert caplog.text.count("Unspeakable, which cannot be shown") >= 2
+
+
 def test_exits_are_failures_and_interrupts_are_not(make_guarded: MakeApp) -> None:
     """``sys.exit()`` in a request does not end the server; Ctrl-C does."""
 

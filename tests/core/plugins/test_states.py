@@ -174,6 +174,19 @@ def test_states_without_a_problem(make_folder: MakeFolder, make_plugin_app: Make
     assert {report.state for report in scan_offline(loaded)} == {"unknown"}
 
 
+def test_hint_names_the_plugin(make_folder: MakeFolder, make_plugin_app: MakeApp, tmp_path: Path) -> None:
+    """What is to be typed can be typed, also when there is no app."""
+    folder = make_folder("plugins", {"gate.py": "__plugin__ = {'critical': True}\n"})
+    config = {"MYAPP_PLUGIN_DIRS": str(folder), "MYAPP_PROFILE": "development", "MYAPP_INSTANCE_PATH": str(tmp_path)}
+    make_plugin_app(folder, MYAPP_INSTANCE_PATH=str(tmp_path))
+    (folder / "gate.py").unlink()
+
+    [report] = scan_offline(load(config))
+
+    assert report.problem is not None
+    assert "`python -m myapp plugins disable gate`" in report.problem.hint
+
+
 def test_skipped_plugin_is_asked_once_and_leaves_nothing(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
     """Who requires it is told; what it has imported goes with it."""
     files = {

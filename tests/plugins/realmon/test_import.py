@@ -160,6 +160,8 @@ def test_a_row_that_contradicts_a_stored_reading_is_an_error(import_readings: Im
         ("20240101T0500Z,1", "'20240101T0500Z' is not a time such as"),
         ("1704085200,1", "'1704085200' is not a time such as"),
         ("2024-01-01T05:00:00.5Z,1", "has a fraction of a second"),
+        ("2024-01-01T05:00:00.0000001Z,1", "has a fraction of a second"),
+        ("2024-01-01T05:00:00+00:00:00.5,1", "has a fraction of a second"),
         ("1024-01-01T05:00Z,1", "is not between 1900 and 2200"),
         ("2024-01-01T05:20Z,1", "2024-01-01 05:20 UTC lies between two hourly readings"),
         ("\x1b[2J,1", "'\\x1b[2J' is not a time"),
