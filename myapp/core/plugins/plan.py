@@ -105,7 +105,10 @@ class _Draft:
 
     def put_aside(self, candidate: Candidate, state: State, reason: str = "", wrong: Problem | None = None) -> None:
         report = report_unserved(candidate, state)
-        is_critical = is_needed(candidate, self.policy)
+        served = self.accepted.get(candidate.name)
+        # A second copy is not missed where the first is built and is no less critical; should that fail, nothing is.
+        is_spare = served is not None and (served.is_critical or candidate.is_critical is False)
+        is_critical = is_needed(candidate, self.policy) and not is_spare
         wrong = None if wrong is None else _about(candidate.name, wrong)
         self.rejected.append(replace(report, reason=reason, problem=wrong, is_critical=is_critical))
 

@@ -189,6 +189,42 @@ def test_refusal_is_one_line_and_exit_2(make_folder: MakeFolder, make_plugin_app
     assert "\n" not in line
 
 
+PLAIN = '__plugin__ = {"name": "guard"}\n'
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "required", "refusal"),
+    [
+        (CRITICAL, CRITICAL, "", ""),
+        (CRITICAL, PLAIN, "", ""),
+        (CRITICAL, "", "guard", ""),
+        (PLAIN, PLAIN, "guard", ""),
+        # Somebody else's plugin has taken the name.
+        (PLAIN, CRITICAL, "", "name-taken"),
+        (PLAIN, CRITICAL, "guard", "name-taken"),
+        ("", CRITICAL, "", "name-taken"),
+        # The copy that is served does not stand in for the first one.
+        (f"{CRITICAL}raise RuntimeError", CRITICAL, "", "import-failed"),
+        (CRITICAL.replace("True", "True, 'requires': {'nobody': ''}"), CRITICAL, "", "requires-missing"),
+    ],
+)
+def test_critical_plugin_that_is_there_twice(
+    first: str, second: str, required: str, refusal: str, make_folder: MakeFolder, make_plugin_app: MakeApp
+) -> None:
+    """The first copy is served, and the second is a problem; unless the first is less critical, or fails."""
+    folders = make_folder("one", {"guard.py": first}), make_folder("other", {"guard.py": second})
+    if refusal:
+        with pytest.raises(PluginError, match=refusal):
+            make_plugin_app(*folders, MYAPP_REQUIRED_PLUGINS=required)
+        return
+
+    app = make_plugin_app(*folders, MYAPP_REQUIRED_PLUGINS=required)
+
+    assert [(report.state, report.is_critical) for report in get_report(app)] == [("active", True), ("conflict", False)]
+    with pytest.raises(PluginError, match="name-taken"):
+        make_plugin_app(*folders, MYAPP_REQUIRED_PLUGINS=required, strict=True)
+
+
 def test_unreadable_manifest_that_was_critical_refuses(
     instance: str, make_folder: MakeFolder, make_plugin_app: MakeApp
 ) -> None:
