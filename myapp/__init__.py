@@ -38,6 +38,7 @@ if t.TYPE_CHECKING:
     from .core.tasks import tasked as tasked
     from .core.tasks import untasked as untasked
     from .core.web import ApiResult as ApiResult
+    from .core.web import read_json as read_json
     from .core.work import job as job
     from .core.work import progress as progress
     from .core.work.mail import Message as Message
@@ -72,6 +73,7 @@ _PARTS = {
     "plugin_degraded": "signals",
     "progress": "work",
     "public": "access",
+    "read_json": "web",
     "scopes": "access",
     "send_mail": "work.mail",
     "session_opened": "signals",
@@ -105,6 +107,7 @@ __all__ = [
     "plugin_degraded",
     "progress",
     "public",
+    "read_json",
     "scopes",
     "send_mail",
     "session_opened",

@@ -21,6 +21,7 @@ import typing as t
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from importlib import import_module
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
@@ -67,6 +68,11 @@ def _pairs(value: t.Any) -> t.Any:
     if not all(separator for _, separator, _ in pairs):
         raise ValueError("write it as name=/prefix, name=/prefix")
     return {name.strip(): prefix.strip() for name, _, prefix in pairs}
+
+
+def own_version() -> str:
+    """Return the version of myapp; not from the installed metadata, because a checkout need not be installed."""
+    return str(import_module(__name__.partition(".")[0]).__version__)
 
 
 def plain_name(name: str) -> str:

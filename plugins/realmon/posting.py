@@ -6,9 +6,9 @@ import typing as t
 from dataclasses import dataclass, field
 
 from flask import request
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
+from werkzeug.exceptions import RequestEntityTooLarge
 
-from myapp import ApiException, ValidationError
+from myapp import ApiException, ValidationError, read_json
 
 from .decimals import shorten
 from .importing import Imported, RefusedError, check, insert
@@ -56,21 +56,15 @@ def read_body() -> Posted:
     """Return what the request's body says.
 
     :raises ValidationError: when it is neither a reading nor a list of readings in ``readings``.
-    :raises ApiException: 415 for another type, 413 for too much, 400 for what is no JSON.
+    :raises ApiException: 415 for another type, 413 for too much, 400 for what is no JSON, or nested too deep.
     """
     request.max_content_length = MAXIMUM_BODY
-    if not request.is_json:
-        raise ApiException(
-            "Send JSON: Content-Type: application/json.", 415, headers={"Accept-Post": "application/json"}
-        )
     try:
-        body = request.get_json()
+        body = read_json()
     except RequestEntityTooLarge:
         raise ApiException(
             f"The body is longer than {MAXIMUM_BODY:,} bytes. Send at most {MAXIMUM_READINGS:,} readings at once.", 413
         ) from None
-    except BadRequest:
-        raise ApiException("The body is not JSON that can be read.") from None
     if not isinstance(body, dict):
         reason = 'this must be an object: {"start": …, "value": …}, or {"readings": […]} for many'
         raise ValidationError(errors=[fault("", "type", reason)])

@@ -23,7 +23,7 @@ State: t.TypeAlias = t.Literal["active", "skipped", "ignored", "broken-import", 
 class Problem:
     """A recorded reason why something is not served.
 
-    :param code: stable, for programs; ``docs/plugins.md`` and ``docs/blueprints.md`` list the codes.
+    :param code: stable, for programs; ``docs/plugins-reference.md`` and ``docs/blueprints.md`` list the codes.
     :param summary: what happened, with file and line where there is one.
     :param hint: the next step.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import typing as t
-from importlib.metadata import PackageNotFoundError, version
 from urllib.parse import urlsplit
 
 import click
@@ -12,7 +11,7 @@ from flask.helpers import get_debug_flag
 from werkzeug.serving import is_running_from_reloader
 
 from .. import data, discovery, plugins
-from ..config import get_config, hide_password
+from ..config import get_config, hide_password, own_version
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +37,7 @@ def show(app: Flask) -> None:
 
 def _iter_lines(app: Flask) -> Iterator[str]:
     loaded = get_config(app)
-    yield f"myapp {_version()}, profile {loaded.settings.profile}"
+    yield f"myapp {own_version()}, profile {loaded.settings.profile}"
     if loaded.settings.safe_mode:
         yield f"  {'SAFE MODE':<11}MYAPP_SAFE_MODE is on: no plugin is loaded, not even a critical one."
     modules, extensions = discovery.get_report(app), plugins.get_report(app)
@@ -56,10 +55,3 @@ def _iter_lines(app: Flask) -> Iterator[str]:
         f"sent by {server.scheme}://{server.hostname}" if server.hostname else "captured (set MYAPP_MAIL_URL to send)"
     )
     yield f"  {'mail':<11}{sent}"
-
-
-def _version() -> str:
-    try:
-        return version("myapp")
-    except PackageNotFoundError:
-        return "(not installed)"

@@ -27,8 +27,8 @@ BEHIND_HINT = "Nothing is served before that."
 class Finding:
     """One thing that is wrong.
 
-    :param id: stable, for programs: the area and the code, as in ``plugin.import-failed``; ``docs/plugins.md`` and
-        ``docs/blueprints.md`` list the codes.
+    :param id: stable, for programs: the area and the code, as in ``plugin.import-failed``;
+        ``docs/plugins-reference.md`` and ``docs/blueprints.md`` list the codes.
     :param subject: what it is wrong with: a module, a plugin, a rule, a setting.
     :param summary: what is wrong, as a sentence.
     :param hint: the next step.

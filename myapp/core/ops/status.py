@@ -6,7 +6,6 @@ import ipaddress
 import time
 import typing as t
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from urllib.parse import urlsplit
 
 from flask import request
@@ -14,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from .. import discovery, plugins
 from ..access import has_scope
-from ..config import get_config
+from ..config import get_config, own_version
 from ..errors import SchemaError
 from .health import check_health
 
@@ -75,7 +74,7 @@ def read_status(app: Flask, *, is_complete: bool) -> dict[str, t.Any]:
     guards = plugins.get_guards(app)
     return {
         **status,
-        "version": str(import_module(__name__.partition(".")[0]).__version__),
+        "version": own_version(),
         "uptime_seconds": round(time.monotonic() - state.started, 1),
         "safe_mode": is_safe,
         "checks": [{**outcome._asdict(), "milliseconds": round(outcome.milliseconds, 1)} for outcome in outcomes],

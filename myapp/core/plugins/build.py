@@ -77,8 +77,7 @@ class Builder:
         self.state.active.extend(plugins)
         self.attempts.active = tuple(plugin.name for plugin, _ in plugins)
         self.attempts.note_imports()
-        # pluggy calls the last that was registered first.
-        for plugin, target in reversed(plugins):
+        for plugin, target in plugins:
             with attributed(plugin, "hook-failed", file_of(target)):
                 self.state.hooks.register(target, plugin.name)
         ownership = get_ownership(self.app)

@@ -208,7 +208,7 @@ def _seal(
 def _reason(candidate: Candidate, target: t.Any) -> str:
     """Return what its author may not have meant, though it is no problem."""
     if not find_hooks(target):
-        return "It serves nothing: it has none of the hooks; docs/plugins.md lists them."
+        return "It serves nothing: it has none of the hooks; docs/plugins-reference.md lists them."
     return "" if candidate.has_manifest else "It has no manifest."
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import typing as t
-from importlib import import_module
 from pathlib import Path
 
-from ..config import did_you_mean, get_config
+from ..config import did_you_mean, get_config, own_version
 from ..discovery import get_report as get_module_report
 from ..errors import ConfigurationError
 from .manifest import problem
@@ -42,7 +41,7 @@ def operators_policy(loaded: Loaded, kept: StateFile) -> Policy:
         expected=gone | dict.fromkeys(sorted(required), "MYAPP_REQUIRED_PLUGINS"),
         sequence=settings.plugin_order,
         reserved=RESERVED,
-        app_version=_own_version(),
+        app_version=own_version(),
     )
 
 
@@ -118,8 +117,3 @@ def iter_unknown_names(app: Flask) -> Iterator[tuple[str, str]]:
         if key.startswith("MYAPP_PLUGIN_") and "__" in key and not key.startswith(prefixes):
             name = key.removeprefix("MYAPP_PLUGIN_").partition("__")[0].lower()
             yield key, f"{key} is a setting of {name}, which is no plugin.{did_you_mean(name, known)}"
-
-
-def _own_version() -> str:
-    # Not from the installed metadata: a checkout need not be installed.
-    return str(import_module(__name__.partition(".")[0]).__version__)

@@ -34,7 +34,7 @@ State: t.TypeAlias = t.Literal[
     "unknown",
 ]
 
-#: The state that each problem leads to. The codes are stable; ``docs/plugins.md`` describes them. A plugin with a
+#: The state that each problem leads to. The codes are stable; ``docs/plugins-reference.md`` lists them. A plugin with a
 #: conflict over a single thing is served, but for that thing.
 STATES: Mapping[str, State] = MappingProxyType(
     {
@@ -80,7 +80,7 @@ HINTS: Mapping[str, str] = MappingProxyType(
         "critical-skipped": "Let its enabled(app) say yes; or `python -m myapp plugins disable NAME`.",
         "no-init-file": "Create an __init__.py in it, or move its files away.",
         "outside-folder": "Copy the plugin into the folder, or list its own folder in MYAPP_PLUGIN_DIRS.",
-        "manifest-invalid": "Correct __plugin__; docs/plugins.md lists its keys.",
+        "manifest-invalid": "Correct __plugin__; docs/plugins-reference.md lists its keys.",
         "name-invalid": "Rename it: a lower-case letter, then letters, digits and _, 2 to 40 in all.",
         "settings-invalid": "Correct the settings that the message names and restart.",
         "name-reserved": "Rename the plugin: the core uses this name.",

@@ -12,11 +12,10 @@ import re
 import secrets
 import shutil
 import typing as t
-from importlib import import_module
 from pathlib import Path
 from string import Template
 
-from ..config import plain_name
+from ..config import own_version, plain_name
 from ..errors import ScaffoldError
 from .plan import RESERVED
 from .scan import SKIPPED_NAMES
@@ -77,7 +76,7 @@ def _words(name: str) -> dict[str, str]:
         "setting": name.upper(),
         "distribution": name.replace("_", "-"),
         "title": name.replace("_", " ").capitalize(),
-        "version": str(import_module(__name__.partition(".")[0]).__version__),
+        "version": own_version(),
     }
 
 

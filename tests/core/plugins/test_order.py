@@ -7,6 +7,7 @@ import random
 import typing as t
 
 import pytest
+from flask import render_template_string
 
 from myapp.core.plugins import get_report
 from myapp.core.plugins.order import find_cycles, sort
@@ -190,12 +191,42 @@ def test_shuffled_candidates_have_one_order() -> None:
     assert {order_of(manifests, shuffle=seed) for seed in range(20)} == {order_of(manifests)}
 
 
+RECORDS = """
+from flask import Blueprint
+
+
+def myapp_configure(app, plugin):
+    app.config["CALLS"].append(("configure", plugin.name))
+
+
+def myapp_blueprints(app, plugin):
+    app.config["CALLS"].append(("blueprints", plugin.name))
+    return ()
+
+
+def myapp_commands(app, plugin):
+    app.config["CALLS"].append(("commands", plugin.name))
+    return ()
+
+
+def myapp_ready(app, plugin):
+    app.config["CALLS"].append(("ready", plugin.name))
+
+
+def myapp_slot(app, plugin, name):
+    app.config["CALLS"].append(("slot", plugin.name))
+"""
+
+
 def test_printed_order_is_that_of_the_hooks(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
-    """pluggy calls the one that was registered last first."""
-    folder = make_folder("plugins", {f"{letter * 2}.py": "def myapp_configure(app, plugin): pass" for letter in "abc"})
-    app = make_plugin_app(folder, MYAPP_PLUGIN_ORDER="cc,aa")
+    """Each hook is called for all of them, in this order, before the next one."""
+    folder = make_folder("plugins", {f"{letter * 2}.py": RECORDS for letter in "abc"})
+    app = make_plugin_app(folder, MYAPP_PLUGIN_ORDER="cc,aa", CALLS=[])
 
-    implementations = app.extensions["myapp.plugins"].hooks.hook.myapp_configure.get_hookimpls()
+    with app.test_request_context():
+        render_template_string("{{ slot('home') }}")
 
-    assert [one.plugin_name for one in reversed(implementations)] == [report.name for report in get_report(app)]
     assert [report.name for report in get_report(app)] == ["bb", "cc", "aa"]
+    assert app.config["CALLS"] == [
+        (hook, name) for hook in ("configure", "blueprints", "commands", "ready", "slot") for name in ("bb", "cc", "aa")
+    ]

@@ -214,6 +214,7 @@ def test_what_is_no_json_or_too_much_is_refused(app: CustomFlask) -> None:
     assert status(b"start,value", "text/csv") == 415
     assert status(b"{") == 400
     assert status(b'{"start": NaN, "value": "1"}') == 400
+    assert status(b'{"start":' + b"[" * 100 + b"]" * 100 + b"}") == 400
     assert status(b" " * (2 * 1024 * 1024 + 1)) == 413
 
 
