@@ -441,7 +441,7 @@ MUTANTS = [
     Mutant(
         "a plugin takes the modules of its siblings",
         CORE + "plugins/attempts.py",
-        "self._units[name] = data.owner_package(module) if root in self._roots else module",
+        "self._units[name] = unit if root in self._roots or unit not in sys.modules else module",
         "self._units[name] = root",
         "tests/core/plugins/test_siblings.py::test_sibling_that_comes_first_is_not_in_the_way[commands]",
     ),

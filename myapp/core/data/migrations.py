@@ -16,7 +16,7 @@ from ..errors import SchemaError
 from . import postgresql, sqlite
 from .engine import get_engine
 from .outages import find_outage
-from .registry import CORE, get_metadata
+from .registry import CORE, get_all_metadata
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -272,7 +272,7 @@ def _config(app: Flask, owner: Owner, connection: sa.Connection) -> Config:
 
     config.attributes.update(
         connection=connection,
-        metadata=get_metadata(owner.package),
+        metadata=get_all_metadata(owner.package),
         version_table=owner.version_table,
         include_name=include_name,
     )

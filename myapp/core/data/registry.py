@@ -52,13 +52,19 @@ def is_below(module: str, package: str) -> bool:
     return module == package or module.startswith(f"{package}.")
 
 
+def get_all_metadata(package: str) -> list[sa.MetaData]:
+    """Return the tables of the models below ``package``, and of those that it shares with other owners."""
+    roots = dict.fromkeys((package, import_root(package)))
+    return [get_metadata(one) for one in roots if one == package or one in _registries]
+
+
 def owner_package(module: str) -> str:
     """Return the package that owns the models of ``module``: its import root, unless that has several owners."""
     return max((one for one in _separate if is_below(module, one)), key=len, default=import_root(module))
 
 
 def separate_owners(modules: Iterable[str]) -> None:
-    """Give the models below each of ``modules`` a registry of their own, though their import root has several owners.
+    """Give the models below each of ``modules`` a registry of their own: their import root has several owners.
 
     What has been mapped stays where it is, and so does what will be mapped below the same module.
     """

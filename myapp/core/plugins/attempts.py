@@ -106,15 +106,15 @@ class Attempts:
     def claim(self, name: str, module: str) -> None:
         """Note where the modules of the plugin ``name`` are, before the first of them is imported.
 
-        It has its import root to itself, unless other plugins live in there as well or somebody else has imported it:
-        then what lies below ``module`` is its own, and the rest goes with the last plugin.
+        It has its import root to itself, or, where other plugins live in that, the largest package without them; the
+        rest of the root goes with the last of them. Of a package that somebody else has imported ``module`` is its own.
         """
         if name in self._units:
             return
-        root = data.import_root(module)
+        root, unit = data.import_root(module), data.owner_package(module)
         if root not in sys.modules:
             self._roots.add(root)
-        self._units[name] = data.owner_package(module) if root in self._roots else module
+        self._units[name] = unit if root in self._roots or unit not in sys.modules else module
 
     def note_imports(self) -> None:
         """Leave what the imports have connected to signals: modules stay, and are not executed again."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import typing as t
-from collections import Counter
 from dataclasses import replace
 
 from .. import data
@@ -125,10 +125,14 @@ def start(app: Flask, attempts: Attempts) -> None:
 
 
 def _iter_siblings(candidates: Iterable[Candidate]) -> Iterator[str]:
-    """Yield the modules of those plugins that share their import root with others."""
+    """Yield the largest package, or the module, of each plugin that shares its import root and has that to itself."""
     modules = {one.module.partition(":")[0] for one in candidates if one.module and one.target is None}
-    count = Counter(map(data.import_root, modules))
-    yield from (module for module in modules if count[data.import_root(module)] > 1)
+    for module in modules:
+        others = modules - {module}
+        packages = itertools.accumulate(module.split("."), "{}.{}".format)
+        own = next((one for one in packages if not any(data.is_below(other, one) for other in others)), module)
+        if own != data.import_root(module):
+            yield own
 
 
 def _remember(loaded: Loaded, candidates: Sequence[Candidate]) -> StateFile:

@@ -9,7 +9,7 @@ import typing as t
 
 import pytest
 
-from myapp.core.data import get_schema, iter_mappers
+from myapp.core.data import ensure_schema, find_differences, get_schema, iter_mappers
 from myapp.core.plugins import get_report
 from myapp.testing.fingerprint import differences, fingerprint, process_fingerprint
 
@@ -177,3 +177,63 @@ def test_failure_in_a_later_attempt_takes_the_whole_package(
         assert {report.state for report in get_report(app)} == {"broken-register"}
         assert modules_of("lonely") == []
         assert differences(process, process_fingerprint()) == []
+
+
+def test_plugin_around_another_one(fake_dist: Distribution, make_plugin_app: MakeApp) -> None:
+    """The package itself may be a plugin, and stays imported for the one in it, which is served when it fails."""
+    around = "from flask import request_started\n__plugin__ = {'name': 'around'}\n"
+    around += "def heard(sender, **extra):\n    raise AssertionError\n"
+    around += "def myapp_configure(app):\n    request_started.connect(heard)\n    raise RuntimeError\n"
+    files = {
+        "suite_around/__init__.py": around,
+        "suite_around/shared.py": "",
+        "suite_around/deep/gate/__init__.py": GATE.replace("from ..", "from ..."),
+        "suite_around/deep/gate/models.py": MODEL.replace("NAME", "around"),
+        "suite_around/deep/gate/versions/.keep": "",
+        "suite_around/deep/__init__.py": "",
+    }
+    entries = "[myapp.plugins]\naround = suite_around\ngate = suite_around.deep.gate\n"
+    gc.collect()
+    fake_dist("suite-around", "1.0", entries, files)
+
+    app = make_plugin_app()
+    app.test_client().get("/")
+
+    assert {report.name: report.state for report in get_report(app)} == {"around": "broken-register", "gate": "active"}
+    assert "suite_around" in sys.modules
+    assert sorted(importlib.import_module("suite_around.deep.gate").SEEN) == ["built", "imported"]
+    assert get_schema(app).owners["gate"].package == "suite_around.deep"
+    assert [str(mapper.class_) for root, mapper in iter_mappers() if root == "suite_around.deep"]
+
+
+def test_tables_of_shared_models_are_their_owners(fake_dist: Distribution, make_plugin_app: MakeApp) -> None:
+    """Models beside the plugins count for whoever has the tables: nothing is to be dropped, and nothing is added."""
+    migration = """
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision, branch_labels, depends_on = "keeper_0001", None, None, None
+
+
+def upgrade():
+    op.create_table("keeper_rows", sa.Column("id", sa.Integer, nullable=False), sa.PrimaryKeyConstraint("id"))
+
+
+def downgrade():
+    op.drop_table("keeper_rows")
+"""
+    model = MODEL.replace("class NAME", "class Keeper").replace("NAME", "keeper")
+    files = {
+        "suite_tables/__init__.py": "",
+        "suite_tables/models.py": model,
+        "suite_tables/keeper.py": "from . import models\ndef myapp_migrations(plugin):\n    return 'versions'\n",
+        "suite_tables/reader.py": "from . import models\n",
+        "suite_tables/versions/0001_rows.py": migration,
+    }
+    entries = "[myapp.plugins]\nkeeper = suite_tables.keeper\nreader = suite_tables.reader\n"
+    fake_dist("suite-tables", "1.0", entries, files)
+    app = make_plugin_app()
+    ensure_schema(app)
+
+    assert [report.state for report in get_report(app)] == ["active", "active"]
+    assert find_differences(app, "keeper") == []
