@@ -81,7 +81,7 @@ def create_app(
                 # Flask cannot unregister: an app with something half registered is thrown away and built without it.
                 attempts.put_aside(error)
         plugin_part.start(app, attempts)
-    work.start(app)
+        work.start(app)
     return app
 
 
