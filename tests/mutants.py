@@ -446,6 +446,27 @@ MUTANTS = [
         "tests/core/plugins/test_siblings.py::test_sibling_that_comes_first_is_not_in_the_way[commands]",
     ),
     Mutant(
+        "another plugin stands in for the critical one",
+        CORE + "plugins/plan.py",
+        "is_spare = served is not None and (served.is_critical or candidate.is_critical is False)",
+        "is_spare = served is not None",
+        "tests/core/plugins/test_policy.py::test_critical_plugin_that_is_there_twice",
+    ),
+    Mutant(
+        "a secret in what failed at run time",
+        CORE + "plugins/breaker.py",
+        "        return self.guards.redact(self.plugin, text)\n",
+        "        return text\n",
+        "tests/core/plugins/test_settings.py::test_secret_in_an_error_at_run_time_stays_out_of_all_that_is_told",
+    ),
+    Mutant(
+        "an object explains more rows than its own",
+        "plugins/audit/trail.py",
+        "            change.is_explained = rows <= written[change.action, change.table]\n",
+        "            change.is_explained = written[change.action, change.table] > 0\n",
+        "tests/plugins/audit/test_audit.py::test_an_event_of_the_mapper_is_not_explained_by_its_object[sqlite]",
+    ),
+    Mutant(
         "a critical plugin is left out",
         CORE + "plugins/lifecycle.py",
         "        if wrong is not None and (is_strict or report.is_critical):\n",
@@ -469,7 +490,7 @@ MUTANTS = [
     Mutant(
         "a secret in an error is shown",
         CORE + "plugins/failures.py",
-        "        summary = redact(describe(error, home)) + owners\n",
+        "        summary = redact(plugin.config, describe(error, home)) + owners\n",
         "        summary = describe(error, home) + owners\n",
         "tests/core/plugins/test_settings.py::test_secret_in_an_error_stays_out_of_problem_log_and_traceback",
     ),
