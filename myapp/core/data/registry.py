@@ -87,10 +87,13 @@ def iter_mappers() -> Iterator[tuple[str, Mapper[t.Any]]]:
 def configure_models(package: str) -> None:
     """Resolve the relationships of the models below ``package`` now, and not at somebody's first query.
 
+    Those that it shares with other owners are resolved with them.
+
     :raises Exception: what SQLAlchemy or a model says when that cannot be done; :func:`find_broken` says whose.
     """
-    if package in _registries:
-        _registries[package].configure(cascade=True)
+    for one in dict.fromkeys((package, import_root(package))):
+        if one in _registries:
+            _registries[one].configure(cascade=True)
 
 
 def find_broken() -> frozenset[str]:

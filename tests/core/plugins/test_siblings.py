@@ -237,3 +237,24 @@ def downgrade():
 
     assert [report.state for report in get_report(app)] == ["active", "active"]
     assert find_differences(app, "keeper") == []
+
+
+def test_broken_model_that_siblings_share_is_found_at_the_start(
+    fake_dist: Distribution, make_plugin_app: MakeApp
+) -> None:
+    """And not at the first query; whoever shares it is not served, and nothing of it stays."""
+    files = {
+        "suite_shares/__init__.py": "",
+        "suite_shares/models.py": MODEL.replace("NAME", "shares") + "    nope = relationship('Nope')\n",
+        "suite_shares/one.py": "from . import models\n",
+        "suite_shares/two.py": "from . import models\n",
+    }
+    gc.collect()
+    fake_dist("suite-shares", "1.0", "[myapp.plugins]\none = suite_shares.one\ntwo = suite_shares.two\n", files)
+    process = process_fingerprint()
+
+    problems = [report.problem for report in get_report(make_plugin_app())]
+
+    assert [problem.code for problem in problems if problem is not None] == ["mapper-failed", "mapper-failed"]
+    assert modules_of("suite_shares") == []
+    assert differences(process, process_fingerprint()) == []
