@@ -62,11 +62,12 @@ def init_app(app: Flask, attempts: Attempts, wanted: tuple[t.Any, ...] | None = 
         finder.add_folder(folder)
     state = app.extensions[EXTENSION] = PluginState(HookManager())
     init_files(app)
-    candidates = scan(loaded.plugin_dirs)
+    found = candidates = scan(loaded.plugin_dirs)
     state.is_discovered = wanted is None
     if wanted is not None:
         candidates = [from_argument(one, rank, candidates) for rank, one in enumerate(wanted)]
-    data.separate_owners(_iter_siblings(candidates))
+    # Also those that this app does not want: the models of a module are the process's, and stay where they are.
+    data.separate_owners(_iter_siblings([*found, *candidates]))
     kept = read_state(loaded)
     if not loaded.settings.safe_mode:
         kept = _remember(loaded, candidates)

@@ -258,3 +258,14 @@ def test_broken_model_that_siblings_share_is_found_at_the_start(
     assert [problem.code for problem in problems if problem is not None] == ["mapper-failed", "mapper-failed"]
     assert modules_of("suite_shares") == []
     assert differences(process, process_fingerprint()) == []
+
+
+def test_models_are_where_they_are_in_every_app_of_a_process(fake_dist: Distribution, make_plugin_app: MakeApp) -> None:
+    """Also when the first one wants only one of the siblings."""
+    install(fake_dist, "suite_wanted", "")
+    owners = [
+        get_schema(make_plugin_app(wanted=wanted)).owners["gate"].package for wanted in (["gate"], None, ["gate"])
+    ]
+
+    assert owners == ["suite_wanted.gate"] * 3
+    assert [root for root, mapper in iter_mappers() if "suite_wanted.gate" in str(mapper.class_)] == owners[:1]
