@@ -7,6 +7,7 @@ import typing as t
 import click
 
 from .. import plugins
+from ..config import plain_name
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -19,7 +20,7 @@ def explain_missing(app: Flask) -> None:
     def get_command_or_explain(context: click.Context, name: str) -> click.Command | None:
         command = get_command(context, name)
         if command is None:
-            why = _find_reason(app, name.replace("-", "_"))
+            why = _find_reason(app, plain_name(name))
             if why:
                 raise click.UsageError(f"No such command {name!r}: {why}", context)
         return command
