@@ -327,7 +327,7 @@ def test_command_of_a_plugin_that_is_not_served_says_why(folder: Path, make_plug
 
     def run(*args: str) -> tuple[int, str]:
         result = app.test_cli_runner().invoke(args=list(args))
-        return result.exit_code, result.output
+        return result.exit_code, result.stdout + result.stderr
 
     code, said = run("shop", "restock")
     assert code == 2

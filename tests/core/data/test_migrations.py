@@ -262,9 +262,10 @@ def test_missing_revision_files_are_told_everywhere(app: CustomFlask, shop: Path
 
     for args in (["db", "upgrade"], ["init-db"], ["db", "current"], ["db", "current", "--json"]):
         result = app.test_cli_runner().invoke(args=args)
-        assert (result.exit_code, what in result.output) == (1, True), args
-        assert "get it back" in result.output
-        assert "The tables are up to date" not in result.output
+        said = result.stdout + result.stderr
+        assert (result.exit_code, what in said) == (1, True), args
+        assert "get it back" in said
+        assert "The tables are up to date" not in said
     assert any(finding.subject == "shop" or what in finding.summary for finding in iter_findings(app))
     assert app.test_client().get("/readyz").status_code == 503
 
