@@ -208,9 +208,10 @@ def test_an_error_that_cannot_be_shown_is_one(
 
     for report in (report_of(app), report_of(broken)):
         assert report.problem is not None
-        assert "Unspeakable, which cannot be shown" in report.problem.summary
+        # Python 3.13 says by itself what it cannot read, when an Exception keeps it from reading.
+        assert "Unspeakable" in report.problem.summary
     assert __file__ in report_of(broken).traceback
-    assert caplog.text.count("Unspeakable, which cannot be shown") >= 2
+    assert caplog.text.count("Unspeakable") >= 2
 
 
 def test_exits_are_failures_and_interrupts_are_not(make_guarded: MakeApp) -> None:
