@@ -274,7 +274,7 @@ def test_one_of_many_tries_again(make_guarded: MakeApp) -> None:
         calls.append(1)
         if len(calls) > FAILURES:
             entered.set()
-            gate.wait(30)
+            gate.wait(3)
         raise Switch
 
     app = make_guarded(lambda app: app.before_request(work))
