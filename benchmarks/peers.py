@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from myapp import create_app, get_db
 from myapp.core import data
+from myapp.core.data.migrations import init_schema
 
 if t.TYPE_CHECKING:
     from pathlib import Path
@@ -123,9 +124,9 @@ def make_myapp(folder: Path) -> Flask:
 
 
 def make_myapp_without_data(folder: Path) -> Flask:
-    """Return myapp with a data layer that attaches nothing: what a request costs that does not touch the database."""
+    """Return myapp with a data layer that only lists owners: what a request costs that does not touch the database."""
     attach = data.init_app
-    data.init_app = lambda app: None
+    data.init_app = init_schema
     try:
         app = create_app({"MYAPP_INSTANCE_PATH": str(folder), "SECRET_KEY": SECRET_KEY}, plugins=())
     finally:
