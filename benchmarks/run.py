@@ -71,7 +71,7 @@ class Rounds(t.NamedTuple):
     seconds: float
 
 
-FULL = Rounds(number=101, seconds=0.03)
+FULL = Rounds(number=61, seconds=0.03)
 SMOKE = Rounds(number=1, seconds=0.002)
 
 
@@ -204,7 +204,7 @@ def time_builds(folder: Path, rounds: Rounds, count: int) -> Iterator[Result]:
     """Compare building an app with many plugins with importing them, and with registering their blueprints as well."""
     plugins.write_plugins(folder, count)
     for registers, what in ((False, "importing them"), (True, "importing and registering them")):
-        times = plugins.time_build(folder, registers=registers, rounds=min(rounds.number, 9), count=count)
+        times = plugins.time_build(folder, registers=registers, rounds=min(rounds.number, 5), count=count)
         peer, ours = ([seconds * 1e6 for seconds in side] for side in times)
         medians = statistics.median(peer), statistics.median(ours)
         name = f"building an app with {count} plugins, beside {what}"
@@ -229,7 +229,7 @@ def time_start(start: Start, rounds: Rounds) -> Result:
 def time_sides(sides: job_cases.Sides, rounds: Rounds) -> Result:
     """Compare two functions that return the seconds of one piece of their work."""
     times: list[tuple[float, float]] = []
-    for turn in range(min(rounds.number, 16)):
+    for turn in range(min(rounds.number, 8)):
         order = (sides.peer, sides.ours) if turn % 2 else (sides.ours, sides.peer)
         seconds = {side: side() * 1e6 for side in order}
         times.append((seconds[sides.peer], seconds[sides.ours]))

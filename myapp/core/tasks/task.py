@@ -495,7 +495,9 @@ class Task:
         # What was released is kept for as long as the task is: an object that a callback loads from lazily can then say
         # that its task has ended, instead of that it belongs to nothing.
         self._released, self._resources = self._resources, None
-        newest_first = reversed(list((self._released or {}).values()))
+        if self._released is None:
+            return
+        newest_first = reversed(list(self._released.values()))
         for resource in sorted(newest_first, key=lambda resource: resource.closes_last):
             _isolated(resource.close, resource, "released")
 
