@@ -21,6 +21,7 @@ from myapp.core.data import get_engine
 from myapp.core.errors import JobLostError
 from myapp.core.signals import job_changed
 from myapp.core.work import Attempt, Failure, Job, Taker, cancel, drain, find_job, get_state, retry
+from myapp.core.work.advisory import key_of
 from myapp.core.work.failure import describe
 from myapp.core.work.link import Link
 from myapp.core.work.recovery import expire, give_back, requeue_dead
@@ -52,8 +53,11 @@ def die(taker: Taker) -> None:
     presence: t.Any = taker.presence
     if hasattr(presence, "abandon"):
         presence.abandon()
-    else:
-        presence.release()
+        return
+    presence.release()
+    # PostgreSQL frees the lock when it has noticed that the connection has ended: whoever asks for it waits for that.
+    with get_engine(taker.app).connect() as connection:
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key_of(taker.owner))))
 
 
 def test_job_of_a_dead_worker_is_ready_at_once(db_app: CustomFlask) -> None:
