@@ -24,9 +24,10 @@ from myapp.core.cli.why import why
 from myapp.testing import bearer
 from tests.browsers import open_page
 from tests.conftest import Item
+from tests.results import read_results
 from tests.runners import runner
 from tests.servers.dropin import HOOK, MODULE, run_debug
-from tests.servers.process import ROOT, command_of, serve
+from tests.servers.process import command_of, serve
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
@@ -315,6 +316,7 @@ def test_6_the_start_is_measured(tmp_path: Path) -> None:
     assert [count for count, _ in start.SIZES] == [0, 100, 1000]
     names = [case.name for case in start.iter_starts(tmp_path, start.SMOKE_SIZES)]
     assert names == [f"start with {count} modules" for count, _ in start.SMOKE_SIZES]
-    rows = (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
-    assert "| start with 1,000 modules |" in rows
-    assert "| flask --help |" in rows
+    results = read_results()
+    assert results["start with 1,000 modules"].goal == 1.2
+    assert results["start with 1,000 modules"].ratio <= 1.2
+    assert "flask --help" in results

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from flask import Response, stream_template_string
 from flask.cli import ScriptInfo
 
+from benchmarks import plugins as costs
 from myapp import create_app, get_db
 from myapp.core.cli.doctor import doctor
 from myapp.core.cli.offline import plugins as plugins_group
@@ -29,6 +30,7 @@ from myapp.testing import write_zoo
 from myapp.testing.fingerprint import differences, fingerprint, process_fingerprint
 from myapp.testing.folders import write_files
 from tests.conftest import Item
+from tests.results import read_results
 from tests.runners import runner
 from tests.servers.process import ROOT, command_of, serve
 
@@ -543,3 +545,19 @@ def test_8_new_plugin_is_shipped_as_a_wheel(author: Author, tmp_path: Path) -> N
         author.environ(MYAPP_PROFILE="development", PYTHONPATH=os.pathsep.join([site, str(tmp_path)])),
     ) as server:
         author.check(server)
+
+
+def test_9_what_plugins_cost_is_measured() -> None:
+    """By benchmarks/run.py, which the test of all benchmarks in test_01_spine.py runs; these are its figures."""
+    results = read_results()
+    goals = {
+        f"a request with {costs.IDLE} idle plugins, beside none": 1.02,
+        f"building an app with {costs.PLUGINS} plugins, beside importing them": 1.3,
+        "a guarded before_request function": 3.0,
+        "a guarded context processor": 3.0,
+        "a guarded after_request function": 3.0,
+        "a guarded url_value_preprocessor": 3.0,
+    }
+    assert (costs.IDLE, costs.PLUGINS) == (20, 50)
+    assert {name: results[name].goal for name in goals} == goals
+    assert [name for name, goal in goals.items() if results[name].ratio > goal] == []

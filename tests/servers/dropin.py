@@ -11,7 +11,7 @@ import time
 import typing as t
 from contextlib import contextmanager
 
-from .process import ROOT, Server, wait_for_port
+from .process import ROOT, Server, wait_for, wait_for_port
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,12 +84,7 @@ class Project(t.NamedTuple):
 
         :raises AssertionError: after :data:`PATIENCE_SECONDS`.
         """
-        started = time.monotonic()
-        while text not in self.log():
-            if time.monotonic() - started > PATIENCE_SECONDS:
-                raise AssertionError(f"{text!r} is not in the log:\n{self.log()}")
-            # A file tells nobody that it has grown.
-            time.sleep(0.05)
+        wait_for(lambda: text in self.log(), PATIENCE_SECONDS, lambda: f"{text!r} is not in the log:\n{self.log()}")
 
     def log(self) -> str:
         """Return what the server has said, without the lines of its requests."""

@@ -21,7 +21,7 @@ from myapp.core.data import ensure_schema, get_engine
 from myapp.core.runtime import get_runtime
 from myapp.core.work import LIVE, Failure, Job, find_job
 from tests.conftest import Item
-from tests.servers.process import ROOT
+from tests.servers.process import PATIENCE_SECONDS, ROOT, wait_for
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +30,6 @@ if t.TYPE_CHECKING:
 
 APP = "tests.servers.labour:make"
 #: How long a test waits for what should take a moment.
-PATIENCE_SECONDS = 30.0
 
 
 def make(**config: t.Any) -> CustomFlask:
@@ -51,6 +50,7 @@ def add(name: str, seconds: float = 0.0) -> str:
     """Insert one row, and take a while with the transaction open."""
     get_db().add(Item(name=name))
     get_db().flush()
+    # The job is that long: it is to be killed in the middle.
     time.sleep(seconds)
     return name
 
@@ -70,6 +70,7 @@ def leave_child(seconds: float) -> None:
     if row.attempts == 1:
         if os.fork() == 0:
             os.setsid()
+            # Outliving the worker is all that it does.
             time.sleep(seconds)
             os._exit(0)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -79,6 +80,7 @@ def leave_child(seconds: float) -> None:
 def take_too_long() -> None:
     get_db().add(Item(name="too long"))
     get_db().flush()
+    # Longer than any test waits: the time-out ends it.
     time.sleep(600)
 
 
@@ -88,14 +90,14 @@ def report(path: str) -> str:
     get_db().add(Item(name="report"))
     get_db().flush()
     progress(0.4, "two of five")
-    _wait_for(Path(path).exists)
+    wait_for(Path(path).exists)
     return "reported"
 
 
 @job
 def hold(path: str) -> None:
     """Go on until the file is there, without a word to the database."""
-    _wait_for(Path(path).exists)
+    wait_for(Path(path).exists)
 
 
 @job
@@ -105,12 +107,14 @@ def go_on() -> None:
     get_db().flush()
     while True:
         progress(0.5)
+        # As work between two reports does, without keeping a core busy.
         time.sleep(0.02)
 
 
 @job
 def be_deaf() -> None:
     """Do not listen to anybody."""
+    # Longer than any test waits: a signal ends it.
     time.sleep(600)
 
 
@@ -119,22 +123,13 @@ def write_and_be_deaf() -> None:
     """Hold SQLite's only write lock, and do not listen to anybody."""
     get_db().add(Item(name="deaf"))
     get_db().flush()
+    # As above.
     time.sleep(600)
 
 
 @job
 def say_pid() -> int:
     return os.getpid()
-
-
-def _wait_for(condition: Callable[[], t.Any], seconds: float = PATIENCE_SECONDS) -> t.Any:
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"It did not happen within {seconds} s.")
-        # Another process does it, and tells nobody.
-        time.sleep(0.01)
-    return value
 
 
 @dataclass
@@ -169,7 +164,7 @@ class Labour:
     def wait(self, condition: Callable[[], t.Any], seconds: float = PATIENCE_SECONDS) -> t.Any:
         """Wait until ``condition`` gives something true, and return it."""
         try:
-            return _wait_for(condition, seconds)
+            return wait_for(condition, seconds)
         except AssertionError as error:
             error.add_note(self.log.read_text()[-4000:] if self.log.exists() else "No worker has said anything.")
             raise

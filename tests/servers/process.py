@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import typing as t
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +12,22 @@ from myapp.testing.servers import Answer, Server, wait_for_port
 from myapp.testing.servers import serve as serve_command
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["ROOT", "SERVERS", "Answer", "Server", "command_of", "serve", "wait_for_port"]
+__all__ = [
+    "PATIENCE_SECONDS",
+    "ROOT",
+    "SERVERS",
+    "Answer",
+    "Server",
+    "command_of",
+    "serve",
+    "wait_for",
+    "wait_for_port",
+]
+
+#: What a shared machine may take before a test calls something broken.
+PATIENCE_SECONDS = 30.0
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,3 +50,20 @@ def serve(command: list[str], log: Path, environ: Mapping[str, str], cwd: Path =
 def command_of(kind: str, app: str) -> list[str]:
     """Return the command line of one kind of server for ``module:app``."""
     return [part.format(app=app) for part in SERVERS[kind]]
+
+
+def wait_for(
+    condition: Callable[[], t.Any], seconds: float = PATIENCE_SECONDS, explain: Callable[[], str] = lambda: ""
+) -> t.Any:
+    """Return what ``condition`` gives, once that is true.
+
+    :param explain: tells more, such as the log of a server, when it does not become true in time.
+    :raises AssertionError: then.
+    """
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"It did not happen within {seconds} s.\n{explain()}")
+        # Another process does it, and tells nobody.
+        time.sleep(0.01)
+    return value

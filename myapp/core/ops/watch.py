@@ -85,6 +85,7 @@ def wait_for_change(before: Snapshot, look: Callable[[], Snapshot], pause: Calla
 
 
 def _watch(folders: list[str], excluded: tuple[str, ...], before: Snapshot) -> None:
+    # Nothing tells of files that appear, on every system that Python runs on; this thread has nothing else to do.
     changed = wait_for_change(before, lambda: take_snapshot(folders, excluded), lambda: time.sleep(INTERVAL_SECONDS))
     click.echo(f" * Detected change in {changed[0]!r}, reloading", err=True)
     sys.stdout.flush()

@@ -8,6 +8,7 @@ the rest.
 from __future__ import annotations
 
 import typing as t
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import nullcontext
 
@@ -28,12 +29,12 @@ if t.TYPE_CHECKING:
 F: t.TypeAlias = "Callable[..., t.Any]"
 
 
-class ListedGuard(Guard):
+class ListedGuard(Guard, ABC):
     """A guard of a function that stands in one of Flask's lists."""
 
+    @abstractmethod
     def wrap(self) -> F:
         """Return the function, guarded."""
-        raise NotImplementedError
 
     def informed(self, guarded: F) -> F:
         """Return ``guarded``, whose variable ``is_failing`` of the function around it is kept up to date from now on.

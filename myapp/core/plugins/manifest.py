@@ -120,6 +120,7 @@ def _was_compiled(file: Path, size: int) -> bool:
         with open(cache_from_source(str(file)), "rb") as cached:
             header = cached.read(16)
         changed = int(file.stat().st_mtime)
+    # A Python that keeps no cache says so with NotImplementedError.
     except (OSError, NotImplementedError):
         return False
     return header == MAGIC_NUMBER + b"".join((n & 0xFFFFFFFF).to_bytes(4, "little") for n in (0, changed, size))

@@ -222,6 +222,7 @@ def _locked(path: Path) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise OSError(errno.ETIMEDOUT, f"another process keeps {beside.name} locked") from None
+                # flock() that waits knows no deadline.
                 time.sleep(_PAUSE_SECONDS)
         yield
     finally:

@@ -56,6 +56,7 @@ def leave_mark(queue: str, number: int) -> None:
     get_db().execute(
         sa.insert(Job).values(**mark, **times, priority=0, state="done", attempts=1, max_attempts=1, atomic=True)
     )
+    # Long enough to be killed in the middle, with the row written and nothing committed.
     time.sleep(JOB_SECONDS)
 
 
@@ -115,6 +116,7 @@ def _kill_at_random(
         if victims and len(recoveries) < kills:
             recovery = _kill(app, queue, random.choice(victims), deadline)  # noqa: S311
             recoveries += [] if recovery is None else [recovery]
+        # The ledger is looked at from outside: the fleet under test is to tell nobody.
         time.sleep(POLL_SECONDS)
     return recoveries
 
@@ -127,6 +129,7 @@ def _kill(app: Flask, queue: str, owner: str, deadline: float) -> float | None:
         return None
     killed = time.monotonic()
     while owner in _running(app, queue) and time.monotonic() <= deadline:
+        # As above; the pause is the precision of what is measured.
         time.sleep(POLL_SECONDS)
     return time.monotonic() - killed
 

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import typing as t
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,15 +15,13 @@ import sqlalchemy as sa
 
 from myapp import Message, get_db, send_mail
 from myapp.core.work.mail import Recipient
-from tests.servers.process import ROOT
+from tests.servers.process import PATIENCE_SECONDS, ROOT, wait_for
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from myapp import CustomFlask
     from tests.servers.smtp import MailHost
-
-WAIT_SECONDS = 30.0
 
 
 @contextmanager
@@ -43,24 +40,13 @@ def workers(app: CustomFlask, log: Path, *options: str) -> Iterator[subprocess.P
         yield process
     finally:
         process.terminate()
-        process.wait(WAIT_SECONDS)
+        process.wait(PATIENCE_SECONDS)
 
 
 def slots_of(process: subprocess.Popen[bytes]) -> list[int]:
     """Return the processes that work for ``flask jobs work``."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     return [int(pid) for pid in children.read_text(encoding="ascii").split()]
-
-
-def wait_for(condition: Callable[[], bool], log: Path) -> None:
-    """Wait for what other processes do, and tell nobody.
-
-    :raises AssertionError: when they do not in time.
-    """
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
-        time.sleep(0.02)
 
 
 @pytest.mark.live
@@ -90,7 +76,7 @@ def test_a_killed_worker_loses_no_mail_and_many_send_none_twice(
         smtp.go_on()
         for number in range(1, 21):
             send(number)
-        wait_for(lambda: {state for state, _ in states()} == {"sent"}, log)
+        wait_for(lambda: {state for state, _ in states()} == {"sent"}, explain=lambda: log.read_text(encoding="utf-8"))
 
     assert states() == [("sent", 1)] * 21
     assert smtp.asked.count("0@example.com") == 2
