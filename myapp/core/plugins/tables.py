@@ -9,7 +9,7 @@ import click
 
 from .. import data
 from ..config import get_config
-from ..discovery import Owner, get_ownership
+from ..discovery import get_ownership
 from ..errors import ApiException, SchemaError
 from ..work import find_attempt, find_function
 
@@ -38,12 +38,16 @@ def attach_tables(app: Flask, state: PluginState, order: Sequence[Candidate]) ->
     schema.refuse = lambda: _refuse_task(app, state)
     state.find_tables_failure = functools.partial(_find_known, app, state)
     ownership = get_ownership(app)
-    for name, needs in state.needs.items():
-        if any(owner in needs for owner in schema.owners):
-            for path in app.blueprints:
-                if ownership.blueprints.get(path) == Owner("plugin", name):
-                    # First: the others of the blueprint may ask for the tables.
-                    app.before_request_funcs.setdefault(path, []).insert(0, _make_refusal(app, needs))
+    refusals = {
+        name: _make_refusal(app, needs)
+        for name, needs in state.needs.items()
+        if not schema.owners.keys().isdisjoint(needs)
+    }
+    for path in app.blueprints:
+        owner = ownership.blueprints.get(path)
+        if owner is not None and owner.kind == "plugin" and owner.name in refusals:
+            # First: the others of the blueprint may ask for the tables.
+            app.before_request_funcs.setdefault(path, []).insert(0, refusals[owner.name])
 
 
 def _is_optional(app: Flask, state: PluginState, owner: str) -> bool:
