@@ -95,15 +95,19 @@ class Ownership:
         endpoints, blueprints = len(app.view_functions), len(app.blueprints)
         config, commands = dict(app.config), dict(app.cli.commands)
         yield
-        # Names are only ever added to these two.
-        self.endpoints.update(dict.fromkeys(itertools.islice(app.view_functions, endpoints, None), owner))
-        self.blueprints.update(dict.fromkeys(itertools.islice(app.blueprints, blueprints, None), owner))
-        for key, value in app.config.items():
-            if key not in config or not _is_same(config[key], value):
-                self._take_key(key, owner)
-        for name, command in list(app.cli.commands.items()):
-            if commands.get(name) is not command:
-                self._take_command(app, name, owner, commands.get(name))
+        # Most steps add little, and a look at everything that is there takes longer than they do.
+        if len(app.view_functions) > endpoints or len(app.blueprints) > blueprints:
+            # Names are only ever added to these two.
+            self.endpoints.update(dict.fromkeys(itertools.islice(app.view_functions, endpoints, None), owner))
+            self.blueprints.update(dict.fromkeys(itertools.islice(app.blueprints, blueprints, None), owner))
+        if not _is_same(config, app.config):
+            for key, value in app.config.items():
+                if key not in config or not _is_same(config[key], value):
+                    self._take_key(key, owner)
+        if not _is_same(commands, app.cli.commands):
+            for name, command in list(app.cli.commands.items()):
+                if commands.get(name) is not command:
+                    self._take_command(app, name, owner, commands.get(name))
 
     def _take_key(self, key: str, owner: Owner) -> None:
         first = self.config.get(key, OPERATOR if key in self.protected else owner)

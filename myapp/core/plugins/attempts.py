@@ -6,6 +6,7 @@ has left of them is taken away, so that the app is the one that it would be if t
 
 from __future__ import annotations
 
+import gc
 import inspect
 import sys
 import threading
@@ -28,6 +29,9 @@ if t.TYPE_CHECKING:
 # Modules and mapped classes belong to the process: of two threads that build an app, one must not take away what the
 # other has just found.
 _building = threading.RLock()
+
+#: How many new objects make Python look for garbage while an app is built; by itself it looks after 700.
+COLLECT_AFTER = 100_000
 
 SIGNALS = tuple(
     value for module in (flask.signals, own_signals) for value in vars(module).values() if isinstance(value, Signal)
@@ -182,13 +186,28 @@ def attempting(is_strict: bool) -> Iterator[Attempts]:
 
     :param is_strict: whether the first blueprint module or plugin that fails is an error.
     """
-    with _building:
+    with _building, _collecting_seldom():
         attempts = Attempts(is_strict)
         try:
             yield attempts
         except BaseException:
             attempts.abandon()
             raise
+
+
+@contextmanager
+def _collecting_seldom() -> Iterator[None]:
+    """Look for garbage seldom: what an app is built of stays, and looking at it again and again takes time."""
+    before = gc.get_threshold()
+    # Zero is never, and whoever wants it never does so here as well.
+    ours = (max(before[0], COLLECT_AFTER) if before[0] else 0, *before[1:])
+    gc.set_threshold(*ours)
+    try:
+        yield
+    finally:
+        # A module that was imported meanwhile may have set its own.
+        if gc.get_threshold() == ours:
+            gc.set_threshold(*before)
 
 
 def _receivers() -> frozenset[tuple[Signal, t.Hashable]]:

@@ -30,7 +30,9 @@ class PluginFinder:
         self._lock = threading.RLock()
         #: Real path of each plugin folder that an app uses, by every spelling that sys.path may have for it.
         self._folders: dict[str, Path] = {}
+        #: What was claimed, both ways round.
         self._modules: dict[str, Path] = {}
+        self._names: dict[Path, str] = {}
 
     def add_folder(self, folder: Path) -> None:
         """Make the plugins of ``folder`` importable, and refuse to import them under another name."""
@@ -48,19 +50,19 @@ class PluginFinder:
         """
         real = location.resolve()
         with self._lock:
-            for module, claimed in self._modules.items():
-                if claimed == real:
-                    return module
+            if real in self._names:
+                return self._names[real]
             module = f"{PACKAGE}.{name}"
             if module in self._modules:
                 module += "__" + hashlib.sha256(os.fsencode(real)).hexdigest()[:8]
-            self._modules[module] = real
+            self._modules[module], self._names[real] = real, module
             return module
 
     def release(self, module: str) -> None:
         """Forget a plugin that nobody uses: its name is free again."""
         with self._lock:
-            self._modules.pop(module, None)
+            if module in self._modules:
+                del self._names[self._modules.pop(module)]
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None

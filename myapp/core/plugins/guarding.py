@@ -29,6 +29,19 @@ if t.TYPE_CHECKING:
 
     F: t.TypeAlias = Callable[..., t.Any]
 
+#: How the functions of each list of the app are guarded.
+KINDS: tuple[type[ListedGuard], ...] = (
+    UrlFunction,
+    UrlDefaults,
+    BeforeRequest,
+    AfterRequest,
+    Teardown,
+    Teardown,
+    ContextProcessor,
+    ContextProcessor,
+    BuildErrorHandler,
+)
+
 
 @contextmanager
 def guarding(app: Flask, plugin: str) -> Iterator[None]:
@@ -39,23 +52,24 @@ def guarding(app: Flask, plugin: str) -> Iterator[None]:
     What a plugin registers on its own blueprint is called for that blueprint only, and is its own business.
     """
     guards = get_guards(app)
-    before = [tuple(functions) for _, functions in _iter_lists(app)]
-    handlers = dict(_iter_handlers(app))
+    before = tuple(map(tuple, _lists(app)))
+    handlers = {status: dict(known) for status, known in _handlers(app).items()}
     blueprints = len(app.blueprints)
     try:
         yield
         if len(app.blueprints) > blueprints:
             own_files(app, plugin, list(app.blueprints)[blueprints:])
     finally:
-        for (kind, functions), known in zip(_iter_lists(app), before, strict=True):
+        for kind, functions, known in zip(KINDS, _lists(app), before, strict=True):
             if len(functions) != len(known) or any(map(operator.is_not, functions, known)):
                 _guard_new(app, guards, plugin, kind, t.cast("list[F]", functions), known)
-        for (status, error), function in list(_iter_handlers(app)):
-            replaced = handlers.get((status, error))
-            if function is not replaced:
-                handler = ErrorHandler(guards, plugin, function, replaced)
-                guards.guards.append(handler)
-                app.error_handler_spec[None][status][error] = handler.guarded
+        for status, found in _handlers(app).items():
+            for error, function in list(found.items()) if found != handlers.get(status) else ():
+                replaced = handlers.get(status, {}).get(error)
+                if function is not replaced:
+                    handler = ErrorHandler(guards, plugin, function, replaced)
+                    guards.guards.append(handler)
+                    found[error] = handler.guarded
 
 
 def _guard_new(
@@ -78,21 +92,21 @@ def _named_like(function: F, guarded: F) -> F:
     return guarded
 
 
-def _iter_lists(app: Flask) -> Iterator[tuple[type[ListedGuard], Sequence[F]]]:
-    """Yield the functions of the whole app, kind by kind; nothing is made where there are none."""
+def _lists(app: Flask) -> tuple[Sequence[F], ...]:
+    """Return the functions of the whole app, as :data:`KINDS` has them; nothing is made where there are none."""
     # Flask's loops ask whether a key is there, and so do ours (web/hooks.py): get() makes none.
-    yield UrlFunction, app.url_value_preprocessors.get(None, ())
-    yield UrlDefaults, app.url_default_functions.get(None, ())
-    yield BeforeRequest, app.before_request_funcs.get(None, ())
-    yield AfterRequest, app.after_request_funcs.get(None, ())
-    yield Teardown, app.teardown_request_funcs.get(None, ())
-    yield Teardown, app.teardown_appcontext_funcs
-    yield ContextProcessor, app.template_context_processors.get(None, ())
-    yield ContextProcessor, app.shell_context_processors
-    yield BuildErrorHandler, app.url_build_error_handlers
+    return (
+        app.url_value_preprocessors.get(None, ()),
+        app.url_default_functions.get(None, ()),
+        app.before_request_funcs.get(None, ()),
+        app.after_request_funcs.get(None, ()),
+        app.teardown_request_funcs.get(None, ()),
+        app.teardown_appcontext_funcs,
+        app.template_context_processors.get(None, ()),
+        app.shell_context_processors,
+        app.url_build_error_handlers,
+    )
 
 
-def _iter_handlers(app: Flask) -> Iterator[tuple[tuple[int | None, type[Exception]], F]]:
-    for status, handlers in app.error_handler_spec.get(None, {}).items():
-        for error, function in handlers.items():
-            yield (status, error), function
+def _handlers(app: Flask) -> dict[int | None, dict[type[Exception], F]]:
+    return app.error_handler_spec.get(None, {})

@@ -11,6 +11,7 @@ import pluggy
 
 from ..config import did_you_mean
 from . import hookspecs
+from .imports import look_up
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,23 +31,29 @@ class HookManager(pluggy.PluginManager):
         """Return pluggy's options of the hook ``name``; no other attribute is looked at, let alone evaluated."""
         if name not in HOOKS:
             return None
+        function = look_up(plugin, name)
+        if inspect.isfunction(function):
+            # What nearly all hooks are: pluggy looks for everything else first.
+            return getattr(function, _MARK, None) or {}
         return super().parse_hookimpl_opts(plugin, name) or ({} if _is_function(plugin, name) else None)
 
     def call(self, hook: str, target: t.Any, /, **arguments: t.Any) -> list[t.Any]:
         """Return what the implementation of ``hook`` in ``target`` alone returned: nothing or one result."""
-        if not _is_function(target, hook):
-            # To ask pluggy, about all plugins for each of them, costs more than everything else that is done for one.
+        one = self.find(hook, target)
+        if one is None:
             return []
-        others = [other for other in self.get_plugins() if other is not target]
-        return t.cast("list[t.Any]", self.subset_hook_caller(hook, others)(**arguments))
+        if one.wrapper or one.hookwrapper:
+            return t.cast("list[t.Any]", self._alone(hook, target)(**arguments))
+        # What pluggy does for one function, without asking it about all plugins for each of them.
+        optional = {name: arguments[name] for name in one.kwargnames if name in arguments}
+        result = one.function(*(arguments[name] for name in one.argnames), **optional)
+        return [] if result is None else [result]
 
     def find_caller(self, hook: str, target: t.Any) -> Callable[..., t.Any] | None:
         """Return a function that calls the implementation of ``hook`` in ``target``, or None when it has none."""
-        caller: pluggy.HookCaller = getattr(self.hook, hook)
-        if not any(one.plugin is target for one in caller.get_hookimpls()):
+        if self.find(hook, target) is None:
             return None
-        others = [other for other in self.get_plugins() if other is not target]
-        alone = self.subset_hook_caller(hook, others)
+        alone = self._alone(hook, target)
 
         @functools.wraps(getattr(target, hook))
         def call(**arguments: t.Any) -> t.Any:
@@ -54,6 +61,14 @@ class HookManager(pluggy.PluginManager):
             return results[0] if results else None
 
         return call
+
+    def find(self, hook: str, target: t.Any) -> pluggy.HookImpl | None:
+        """Return the implementation of ``hook`` in ``target``, or None."""
+        caller: pluggy.HookCaller = getattr(self.hook, hook)
+        return next((one for one in caller.get_hookimpls() if one.plugin is target), None)
+
+    def _alone(self, hook: str, target: t.Any) -> pluggy.HookCaller:
+        return self.subset_hook_caller(hook, [other for other in self.get_plugins() if other is not target])
 
 
 def find_hooks(plugin: t.Any) -> list[str]:
@@ -67,7 +82,7 @@ def find_unknown_hook(plugin: t.Any) -> str:
         if name not in HOOKS:
             return f"{name} is not a hook.{did_you_mean(name, list(HOOKS))} The hooks are {', '.join(HOOKS)}."
     for name in HOOKS:
-        value = _static(plugin, name)
+        value = look_up(plugin, name)
         if value is None or isinstance(value, property):
             continue
         if not _is_function(plugin, name):
@@ -79,24 +94,16 @@ def find_unknown_hook(plugin: t.Any) -> str:
 
 def _iter_hook_names(plugin: t.Any) -> Iterator[str]:
     if isinstance(plugin, ModuleType):
-        # Nothing is inherited and nothing evaluated: a look at fifty modules costs what one object does.
         for name, value in vars(plugin).items():
             if inspect.isfunction(value) and (name.startswith(hookspecs.PREFIX) or hasattr(value, _MARK)):
                 yield name
         return
     for name in dir(plugin):
-        function = inspect.getattr_static(plugin, name, None)
+        function = look_up(plugin, name)
         if _is_function(plugin, name) and (name.startswith(hookspecs.PREFIX) or hasattr(function, _MARK)):
             yield name
 
 
 def _is_function(plugin: t.Any, name: str) -> bool:
-    function = _static(plugin, name)
+    function = look_up(plugin, name)
     return inspect.isfunction(function) or isinstance(function, staticmethod | classmethod)
-
-
-def _static(plugin: t.Any, name: str) -> t.Any:
-    """Return an attribute as it was written; a property is not evaluated."""
-    if isinstance(plugin, ModuleType):
-        return vars(plugin).get(name)
-    return inspect.getattr_static(plugin, name, None)

@@ -69,9 +69,15 @@ def why_skipped(target: t.Any, app: Flask) -> str:
     return "" if answer else f"enabled(app) returned {answer!r} in {file_of(target)}."
 
 
+def look_up(target: t.Any, name: str) -> t.Any:
+    """Return an attribute of a plugin as it was written, or None; no property is evaluated."""
+    # A module inherits nothing: a look at fifty of them costs what one object does.
+    return vars(target).get(name) if isinstance(target, ModuleType) else inspect.getattr_static(target, name, None)
+
+
 def _attribute(target: t.Any, name: str) -> t.Any:
-    """Return a switch of a plugin, or None; a submodule is none, and no property is evaluated."""
-    static = inspect.getattr_static(target, name, None)
+    """Return a switch of a plugin, or None; a submodule is none."""
+    static = look_up(target, name)
     if isinstance(static, ModuleType | property):
         return None
     return getattr(target, name) if isinstance(static, FunctionType | staticmethod | classmethod) else static

@@ -108,11 +108,12 @@ def start(app: Flask, attempts: Attempts) -> None:
     for plugin, target in state.active:
         report = next(report for report in state.reports if report.name == plugin.name and "migrations" in report.steps)
         try:
-            with (
-                attributed(plugin, "ready-failed", file_of(target)),
-                guarding(app, plugin.name),
-            ):
-                state.hooks.call("myapp_ready", target, app=app, plugin=plugin)
+            if state.hooks.find("myapp_ready", target) is not None:
+                with (
+                    attributed(plugin, "ready-failed", file_of(target)),
+                    guarding(app, plugin.name),
+                ):
+                    state.hooks.call("myapp_ready", target, app=app, plugin=plugin)
             changed = replace(report, steps=(*report.steps, "ready"))
         except PluginError as error:
             if report.is_critical:

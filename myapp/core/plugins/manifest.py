@@ -11,6 +11,7 @@ from importlib.util import MAGIC_NUMBER, cache_from_source
 from ..config import did_you_mean, plain_name
 from ..discovery import Problem, describe
 from ..policy import iter_policy_problems
+from .ranges import is_range, is_version
 from .report import HINTS
 from .settings import check_rules
 
@@ -26,8 +27,6 @@ MENTION = re.compile(rb"^%s\b" % VARIABLE.encode(), re.MULTILINE)
 STATEMENT = re.compile(
     rb"^%s\b[^\n]*(?:\}[ \t\r]*$|\{[ \t\r]*\n(?:[^}\n][^\n]*\n|\n)*\}[^\n]*$)" % VARIABLE.encode(), re.MULTILINE
 )
-#: A version that needs no parser to be one.
-PLAIN_VERSION = re.compile(r"[0-9]+(\.[0-9]+)*")
 
 #: The keys of a manifest, and the types of their values.
 KEYS: Mapping[str, type | tuple[type, ...]] = {
@@ -153,21 +152,6 @@ def check_manifest(manifest: t.Any) -> tuple[dict[str, t.Any], list[tuple[t.Any,
     return values, wrong
 
 
-def is_in_range(version: str, ranges: str) -> bool:
-    """Whether ``version`` is in ``ranges`` (as ``>=1,<2``); pre-releases count. What is no version is in no range."""
-    if not ranges:
-        return True
-    # Only where a range is checked: most manifests have none, and every start would pay for the import.
-    from packaging.specifiers import SpecifierSet
-    from packaging.version import InvalidVersion, Version
-
-    try:
-        return SpecifierSet(ranges).contains(Version(version), prereleases=True)
-    except InvalidVersion:
-        # A distribution may call its versions as it likes.
-        return False
-
-
 def problem(code: str, summary: str) -> Problem:
     """Return the problem ``code`` with its hint."""
     return Problem(code, summary, HINTS[code])
@@ -209,26 +193,12 @@ def _check_requirement(name: t.Any, ranges: t.Any) -> Iterator[str]:
 
 
 def _check_ranges(ranges: str) -> Iterator[str]:
-    if not ranges:
-        return
-    # As in is_in_range.
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
-    try:
-        SpecifierSet(ranges)
-    except InvalidSpecifier:
+    if not is_range(ranges):
         yield f"{ranges!r}, which is no range of versions, such as >=1,<2."
 
 
 def _check_version(version: str) -> Iterator[str]:
-    if PLAIN_VERSION.fullmatch(version):
-        return
-    # As in is_in_range.
-    from packaging.version import InvalidVersion, Version
-
-    try:
-        Version(version)
-    except InvalidVersion:
+    if not is_version(version):
         yield f"{version!r}, which is no version, such as 1.4.0."
 
 

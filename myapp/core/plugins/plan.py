@@ -6,8 +6,9 @@ import itertools
 import typing as t
 from dataclasses import dataclass, field, replace
 
-from .manifest import API, is_in_range, problem
+from .manifest import API, problem
 from .order import find_cycles, sort
+from .ranges import is_in_range
 from .report import STATES, PluginReport
 from .state import NAME
 
