@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing as t
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 from flask import current_app, g, has_app_context
 from flask.globals import app_ctx
@@ -16,6 +16,7 @@ if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from flask import Flask
+    from flask.ctx import AppContext
 
     from .task import Kind
 
@@ -54,16 +55,19 @@ def open_task(app: Flask, *, read_only: bool = False, kind: Kind = "block") -> I
     :param read_only: refuse writes; on SQLite the task then never waits for the write lock.
     :raises NestedWriteError: on SQLite, at the first query, when the task around it holds the write lock.
     """
-    with ExitStack() as stack:
-        if has_app_context() and current_app._get_current_object() is app:  # type: ignore[attr-defined]
-            context = app_ctx._get_current_object()  # type: ignore[attr-defined]
-            if context.url_adapter is None:
-                context.url_adapter = public_url_adapter(app)
-        else:
-            context = stack.enter_context(pushed_context(app))
-        task = Task(app, kind, (context,), current.get(), writes=not read_only, is_read_only=read_only)
-        stack.enter_context(entered(task))
-        yield task
+    if has_app_context() and current_app._get_current_object() is app:  # type: ignore[attr-defined]
+        context = app_ctx._get_current_object()  # type: ignore[attr-defined]
+        if context.url_adapter is None:
+            context.url_adapter = public_url_adapter(app)
+        with entered(_task_in(context, kind, read_only=read_only)) as task:
+            yield task
+    else:
+        with pushed_context(app) as context, entered(_task_in(context, kind, read_only=read_only)) as task:
+            yield task
+
+
+def _task_in(context: AppContext, kind: Kind, *, read_only: bool) -> Task:
+    return Task(context.app, kind, (context,), current.get(), writes=not read_only, is_read_only=read_only)
 
 
 def get_resource(

@@ -66,6 +66,8 @@ class TaskState:
     end_guard: Callable[[OpenGuard, bool], None] | None = None
     #: Whether what a view has left pending is sent before the ``after_request`` functions run: some are guarded.
     sends_early: bool = False
+    #: What :func:`public_url_adapter` has made last, and of which URL.
+    public_adapter: tuple[str, MapAdapter] | None = None
     callbacks_failed: int = 0
     partial_commits: int = 0
 
@@ -521,11 +523,11 @@ def _isolated(f: Callable[[t.Any], None], resource: Resource, what: str) -> None
 
 
 @contextmanager
-def entered(task: Task) -> Iterator[None]:
+def entered(task: Task) -> Iterator[Task]:
     """Make ``task`` the current one; commit it at the end of the block, roll it back when the block raises."""
     token = current.set(task)
     try:
-        yield
+        yield task
         task.commit()
     except BaseException:
         task.rollback()
@@ -535,9 +537,18 @@ def entered(task: Task) -> Iterator[None]:
 
 
 def public_url_adapter(app: Flask) -> MapAdapter:
-    """Return an adapter that builds URLs outside of a request, from ``MYAPP_PUBLIC_URL``."""
-    parts = urlsplit(app.config["MYAPP_PUBLIC_URL"])
-    return app.url_map.bind(parts.netloc, script_name=parts.path or "/", url_scheme=parts.scheme)
+    """Return an adapter that builds URLs outside of a request, from ``MYAPP_PUBLIC_URL``.
+
+    Tasks share it: building a URL changes nothing in it, and making one takes as long as opening a task.
+    """
+    state: TaskState = app.extensions["myapp.tasks"]
+    url = app.config["MYAPP_PUBLIC_URL"]
+    known = state.public_adapter
+    if known is None or known[0] != url or known[1].map is not app.url_map:
+        parts = urlsplit(url)
+        adapter = app.url_map.bind(parts.netloc, script_name=parts.path or "/", url_scheme=parts.scheme)
+        known = state.public_adapter = (url, adapter)
+    return known[1]
 
 
 @contextmanager

@@ -650,3 +650,21 @@ def test_api_result_with_an_error_status_rolls_back(db_app: CustomFlask, names: 
 
     assert db_app.test_client().post("/").status_code == 422
     assert names() == []
+
+
+def test_links_outside_of_a_request(make_app: Callable[..., CustomFlask]) -> None:
+    """Tasks share what builds them: it follows the setting and the routes, and another app has another."""
+    apps = [make_app(config={"MYAPP_PUBLIC_URL": f"https://{name}.example"}) for name in ("one", "two")]
+
+    for app in apps:
+        app.add_url_rule("/first", "first")
+
+    def link(app: CustomFlask, endpoint: str) -> str:
+        with app.task(read_only=True):
+            return flask.url_for(endpoint)
+
+    assert [link(app, "first") for app in apps] == ["https://one.example/first", "https://two.example/first"]
+    apps[0].add_url_rule("/second", "second")
+    assert link(apps[0], "second") == "https://one.example/second"
+    apps[0].config["MYAPP_PUBLIC_URL"] = "http://three.example/below"
+    assert link(apps[0], "second") == "http://three.example/below/second"
