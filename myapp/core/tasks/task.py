@@ -66,8 +66,6 @@ class TaskState:
     end_guard: Callable[[OpenGuard, bool], None] | None = None
     #: Whether what a view has left pending is sent before the ``after_request`` functions run: some are guarded.
     sends_early: bool = False
-    #: What :func:`public_url_adapter` has made last, and of which URL.
-    public_adapter: tuple[str, MapAdapter] | None = None
     callbacks_failed: int = 0
     partial_commits: int = 0
 
@@ -537,18 +535,9 @@ def entered(task: Task) -> Iterator[Task]:
 
 
 def public_url_adapter(app: Flask) -> MapAdapter:
-    """Return an adapter that builds URLs outside of a request, from ``MYAPP_PUBLIC_URL``.
-
-    Tasks share it: building a URL changes nothing in it, and making one takes as long as opening a task.
-    """
-    state: TaskState = app.extensions["myapp.tasks"]
-    url = app.config["MYAPP_PUBLIC_URL"]
-    known = state.public_adapter
-    if known is None or known[0] != url or known[1].map is not app.url_map:
-        parts = urlsplit(url)
-        adapter = app.url_map.bind(parts.netloc, script_name=parts.path or "/", url_scheme=parts.scheme)
-        known = state.public_adapter = (url, adapter)
-    return known[1]
+    """Return an adapter that builds URLs outside of a request, from ``MYAPP_PUBLIC_URL``."""
+    parts = urlsplit(app.config["MYAPP_PUBLIC_URL"])
+    return app.url_map.bind(parts.netloc, script_name=parts.path or "/", url_scheme=parts.scheme)
 
 
 @contextmanager

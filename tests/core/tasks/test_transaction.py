@@ -8,6 +8,7 @@ import flask
 import pytest
 import sqlalchemy as sa
 from flask import Flask, abort, redirect, session
+from flask.globals import app_ctx
 from werkzeug.exceptions import HTTPException
 from werkzeug.test import EnvironBuilder
 
@@ -653,18 +654,19 @@ def test_api_result_with_an_error_status_rolls_back(db_app: CustomFlask, names: 
 
 
 def test_links_outside_of_a_request(make_app: Callable[..., CustomFlask]) -> None:
-    """Tasks share what builds them: it follows the setting and the routes, and another app has another."""
+    """Each app has its own, and what a task changes of its own, for one tenant say, is gone with it."""
     apps = [make_app(config={"MYAPP_PUBLIC_URL": f"https://{name}.example"}) for name in ("one", "two")]
-
     for app in apps:
         app.add_url_rule("/first", "first")
 
-    def link(app: CustomFlask, endpoint: str) -> str:
+    def link(app: CustomFlask, server_name: str = "") -> str:
         with app.task(read_only=True):
-            return flask.url_for(endpoint)
+            adapter: t.Any = app_ctx.url_adapter
+            adapter.server_name = server_name or adapter.server_name
+            return flask.url_for("first")
 
-    assert [link(app, "first") for app in apps] == ["https://one.example/first", "https://two.example/first"]
-    apps[0].add_url_rule("/second", "second")
-    assert link(apps[0], "second") == "https://one.example/second"
+    assert [link(app) for app in apps] == ["https://one.example/first", "https://two.example/first"]
+    assert link(apps[0], "tenant.example") == "https://tenant.example/first"
+    assert link(apps[0]) == "https://one.example/first"
     apps[0].config["MYAPP_PUBLIC_URL"] = "http://three.example/below"
-    assert link(apps[0], "second") == "http://three.example/below/second"
+    assert link(apps[0]) == "http://three.example/below/first"
