@@ -50,6 +50,16 @@ def describe(error: BaseException, home: str | None = None) -> str:
     return f"{file}:{line}: {message}"
 
 
+def is_own_failure(error: BaseException) -> bool:
+    """Whether ``error`` is a failure of the code that raised it, and not the end of what it ran in.
+
+    ``sys.exit()``, ``asyncio.CancelledError`` and whatever else is no :class:`Exception`, a panic of an extension in
+    Rust for one, are failures. ^C ends the process, GeneratorExit a generator, and gevent's exceptions a greenlet or a wait.
+    """
+    families = {cls.__module__.partition(".")[0] for cls in type(error).__mro__}
+    return not isinstance(error, KeyboardInterrupt | GeneratorExit) and not families & {"gevent", "greenlet"}
+
+
 def format_traceback(error: BaseException) -> str:
     """Return the traceback of ``error`` as Python prints it; what there is of it, when the error cannot be shown."""
     text = _format(traceback.format_exception, error)
@@ -83,5 +93,7 @@ def _message(error: BaseException) -> str:
 def _format(format_error: Callable[[BaseException], list[str]], error: BaseException) -> str:
     try:
         return "".join(format_error(error))
-    except (Exception, SystemExit) as wrong:  # noqa: BLE001 - whatever its __notes__ raise; a guard must not.
+    except BaseException as wrong:  # whatever its __notes__ raise; a guard must not.
+        if not is_own_failure(wrong):
+            raise
         return f"{type(error).__name__}{UNSHOWN}{type(wrong).__name__}."

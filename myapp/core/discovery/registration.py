@@ -10,7 +10,7 @@ from flask import Blueprint
 
 from ..config import did_you_mean
 from ..errors import BlueprintError
-from .causes import describe
+from .causes import describe, is_own_failure
 from .claims import join, read_claims
 from .ownership import Owner, get_ownership
 from .report import ModuleReport, Problem, Recorder
@@ -176,5 +176,7 @@ def _attributed_to(module: ModuleType) -> Iterator[None]:
         yield
     except BlueprintError:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if not is_own_failure(error):
+            raise
         raise BlueprintError(module.__name__, describe(error, module.__file__)) from error

@@ -16,7 +16,7 @@ from flask import Blueprint
 from werkzeug.utils import find_modules, import_string
 
 from ..errors import BlueprintError
-from .causes import describe
+from .causes import describe, is_own_failure
 from .claims import join, read_claims, read_segment
 from .report import ModuleReport, Problem
 
@@ -234,7 +234,9 @@ def _why_disabled(app: Flask, module: ModuleType) -> str:
         return ""
     try:
         answer = enabled(app) if callable(enabled) else enabled
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if not is_own_failure(error):
+            raise
         raise BlueprintError(module.__name__, describe(error, module.__file__)) from error
     if isinstance(answer, str) and answer:
         return answer
@@ -249,7 +251,9 @@ def _import(name: str) -> ModuleType:
     """
     try:
         importlib.import_module(name)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if not is_own_failure(error):
+            raise
         raise BlueprintError(name, describe(error, _file_of(name))) from error
     return t.cast("ModuleType", import_string(name))
 

@@ -14,7 +14,7 @@ from inspect import iscoroutinefunction, unwrap
 
 from werkzeug.exceptions import HTTPException
 
-from ..discovery import describe, format_traceback, is_shown
+from ..discovery import describe, format_traceback, is_own_failure, is_shown
 from ..errors import PluginUnavailableError
 from ..signals import plugin_degraded
 from ..tasks import current, open_guard
@@ -169,7 +169,10 @@ class Guard:
         except self.passing:
             self._note_success()
             raise
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - its failure is the plugin's, not the request's.
+        except BaseException as error:
+            if not is_own_failure(error):
+                raise
+            # Its failure is the plugin's, not the request's.
             return self._fail(error, *args)
         self._note_success()
         return result
@@ -181,7 +184,7 @@ class Guard:
 
     def end_call(self, error: BaseException, *args: t.Any) -> t.Any:
         """End a call that raised in a task that nobody else had touched; called while ``error`` is handled."""
-        if isinstance(error, self.passing) or not isinstance(error, Exception | SystemExit):
+        if isinstance(error, self.passing) or not is_own_failure(error):
             raise error
         task = current.get()
         if task is not None:

@@ -8,7 +8,7 @@ import typing as t
 from contextlib import contextmanager
 
 from .. import data
-from ..discovery import APPLICATION, Owner, describe, format_traceback, get_ownership
+from ..discovery import APPLICATION, Owner, describe, format_traceback, get_ownership, is_own_failure
 from ..errors import PluginError
 from .settings import redact
 
@@ -37,7 +37,9 @@ def attributed(plugin: PluginContext, code: str, home: str | None = None, app: F
         yield
     except PluginError:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if not is_own_failure(error):
+            raise
         text = redact(plugin.config, format_traceback(error))
         taken, owners = find_taken(app, plugin.name, error) if app is not None else ("", "")
         summary = redact(plugin.config, describe(error, home)) + owners

@@ -77,7 +77,8 @@ class PluginFinder:
                 self._refuse_second_name(fullname, path)
             return None
         if not tail:
-            package = ModuleSpec(PACKAGE, None, is_package=True)
+            # With an origin: Flask(__name__) in a plugin asks where the package around it is.
+            package = ModuleSpec(PACKAGE, None, origin=__file__, is_package=True)
             package.submodule_search_locations = []
             return package
         # What lies below a plugin is found by Python itself, through the plugin's __path__.

@@ -40,25 +40,18 @@ class HookManager(pluggy.PluginManager):
     def call(self, hook: str, target: t.Any, /, **arguments: t.Any) -> list[t.Any]:
         """Return what the implementation of ``hook`` in ``target`` alone returned: nothing or one result."""
         one = self.find(hook, target)
-        if one is None:
-            return []
-        if one.wrapper or one.hookwrapper:
-            return t.cast("list[t.Any]", self._alone(hook, target)(**arguments))
-        # What pluggy does for one function, without asking it about all plugins for each of them.
-        optional = {name: arguments[name] for name in one.kwargnames if name in arguments}
-        result = one.function(*(arguments[name] for name in one.argnames), **optional)
+        result = None if one is None else self._run(hook, one, arguments)
         return [] if result is None else [result]
 
     def find_caller(self, hook: str, target: t.Any) -> Callable[..., t.Any] | None:
         """Return a function that calls the implementation of ``hook`` in ``target``, or None when it has none."""
-        if self.find(hook, target) is None:
+        one = self.find(hook, target)
+        if one is None:
             return None
-        alone = self._alone(hook, target)
 
         @functools.wraps(getattr(target, hook))
         def call(**arguments: t.Any) -> t.Any:
-            results = alone(**arguments)
-            return results[0] if results else None
+            return self._run(hook, one, arguments)
 
         return call
 
@@ -67,8 +60,14 @@ class HookManager(pluggy.PluginManager):
         caller: pluggy.HookCaller = getattr(self.hook, hook)
         return next((one for one in caller.get_hookimpls() if one.plugin is target), None)
 
-    def _alone(self, hook: str, target: t.Any) -> pluggy.HookCaller:
-        return self.subset_hook_caller(hook, [other for other in self.get_plugins() if other is not target])
+    def _run(self, hook: str, one: pluggy.HookImpl, arguments: dict[str, t.Any]) -> t.Any:
+        """Call one implementation as pluggy does, without asking about all plugins for each of them."""
+        if one.wrapper or one.hookwrapper:
+            others = [other for other in self.get_plugins() if other is not one.plugin]
+            results = self.subset_hook_caller(hook, others)(**arguments)
+            return results[0] if results else None
+        optional = {name: arguments[name] for name in one.kwargnames if name in arguments}
+        return one.function(*(arguments[name] for name in one.argnames), **optional)
 
 
 def find_hooks(plugin: t.Any) -> list[str]:

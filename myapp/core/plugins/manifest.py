@@ -181,6 +181,8 @@ def _check_value(key: str, value: t.Any) -> Iterator[str]:
         yield from (f"has {sentence}" for sentence in _check_ranges(value))
     elif key == "version":
         yield from (f"has {sentence}" for sentence in _check_version(value))
+    elif key == "api" and not 0 < value < 1_000:
+        yield f"is no version of the plugin API; this myapp has {API}."
     elif key == "mount" and re.search(r"[\s?#]", value):
         yield "is no path."
 

@@ -31,11 +31,12 @@ def is_version(version: str) -> bool:
     """Whether it is one."""
     if PLAIN_VERSION.fullmatch(version):
         return True
-    from packaging.version import InvalidVersion, Version
+    from packaging.version import Version
 
     try:
         Version(version)
-    except InvalidVersion:
+    except ValueError:
+        # InvalidVersion, or that of int() for a number of thousands of digits.
         return False
     return True
 
@@ -44,11 +45,12 @@ def is_range(ranges: str) -> bool:
     """Whether it is one, or several with commas; an empty text is all versions."""
     if not ranges or _plain_ranges(ranges) is not None:
         return True
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+    from packaging.specifiers import SpecifierSet
 
     try:
-        SpecifierSet(ranges)
-    except InvalidSpecifier:
+        SpecifierSet(ranges).contains("1")
+    except ValueError:
+        # As in is_version; packaging reads the numbers when it compares.
         return False
     return True
 
@@ -61,11 +63,11 @@ def is_in_range(version: str, ranges: str) -> bool:
     if plain is not None and PLAIN_VERSION.fullmatch(version):
         return all(COMPARE[sign](*_numbers(version, limit)) for sign, limit in plain)
     from packaging.specifiers import SpecifierSet
-    from packaging.version import InvalidVersion, Version
+    from packaging.version import Version
 
     try:
         return SpecifierSet(ranges).contains(Version(version), prereleases=True)
-    except InvalidVersion:
+    except ValueError:
         # A distribution may call its versions as it likes.
         return False
 

@@ -153,6 +153,9 @@ def _iter_folder(folder: Path, rank: int) -> Iterator[Candidate]:
             # One that may not be looked into, or links that lead round in a circle: a RuntimeError up to Python 3.12.
             wrong = problem("import-failed", f"{entry} cannot be looked into: {error}")
             found = Candidate(plain_name(name), str(folder), rank, problem=wrong)
+        except Exception as error:  # noqa: BLE001 - whatever a manifest holds, it takes no other plugin down.
+            wrong = problem("manifest-invalid", f"{entry}: {describe(error)}")
+            found = Candidate(plain_name(name), str(folder), rank, problem=wrong)
         if found is not None:
             yield found
 
@@ -233,7 +236,12 @@ def _from_entry_point(point: EntryPoint, distribution: Distribution) -> Candidat
     # One that is not of the form `package.module:attribute` cannot be imported either, and says so.
     parts = [match["module"], match["attr"]] if match else [point.value]
     target = ":".join(filter(None, parts))
-    return _from_module(plain_name(point.name), target, origin, ENTRY_POINT, distribution.version)
+    name = plain_name(point.name)
+    try:
+        return _from_module(name, target, origin, ENTRY_POINT, distribution.version)
+    except Exception as error:  # noqa: BLE001 - as for those in folders.
+        wrong = problem("manifest-invalid", f"{origin}: {describe(error)}")
+        return Candidate(name, origin, ENTRY_POINT, distribution.version, module=target, problem=wrong)
 
 
 def _from_module(name: str, target: str, origin: str, rank: int, version: str) -> Candidate:

@@ -7,6 +7,7 @@ import traceback
 import typing as t
 from pathlib import Path
 
+from ...core.discovery import is_own_failure
 from .building import (
     boots_with_default_config,
     builds_twice,
@@ -71,5 +72,8 @@ def run(check: Callable[[Trial], Iterator[str]], trial: Trial) -> list[str]:
         return list(check(trial))
     except NotServedError as error:
         return [str(error)]
-    except (Exception, SystemExit):  # noqa: BLE001 - What a plugin may raise has no end, and all of it is its own.
+    except BaseException as error:
+        # What a plugin may raise has no end, and all of it is its own.
+        if not is_own_failure(error):
+            raise
         return [traceback.format_exc()]

@@ -12,7 +12,7 @@ from pathlib import Path
 from flask import Flask
 
 from ...core.app import CustomFlask, create_app
-from ...core.discovery import describe
+from ...core.discovery import describe, is_own_failure
 from ...core.errors import PluginError
 from ...core.plugins import get_report
 from ...core.plugins.finder import install_finder
@@ -132,7 +132,10 @@ class Trial:
         try:
             with watch.on():
                 found.target, found.seconds = timed(lambda: self._import(found))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - Whatever stops an import is what is to be said.
+        except BaseException as error:
+            # Whatever stops an import is what is to be said.
+            if not is_own_failure(error):
+                raise
             found.error = describe(error)
         found.effects = watch.effects
         return found

@@ -53,6 +53,28 @@ def test_true_error_is_reported_with_file_and_line(team: Path, make_team_app: Ma
     assert report.problem.summary.startswith(f"{team / 'broken.py'}:10: RuntimeError: the true error")
 
 
+@pytest.mark.parametrize("error", ["asyncio.CancelledError", "type('Panic', (BaseException,), {})"])
+def test_what_is_no_exception_stops_one_module(
+    error: str, make_package: Callable[..., str], make_team_app: MakeApp
+) -> None:
+    """At the import and in ``enabled``."""
+    raises = f"raise {error}"
+    package = make_package(
+        "crew",
+        one=f"import asyncio\n{raises}\n",
+        two=f"import asyncio\ndef enabled(app):\n    {raises}\n",
+        good=PAGE.format(name="good", more="blueprint.add_url_rule('/good', 'good', lambda: 'good')"),
+    )
+
+    app = make_team_app(package)
+
+    assert text_of(app, "/good") == "good"
+    assert {name: report_of(app, name).state for name in ("one", "two")} == {
+        "one": "broken-import",
+        "two": "broken-register",
+    }
+
+
 def test_missing_dependency_is_reported_with_file_and_line(team: Path, make_team_app: MakeApp) -> None:
     """A module that imports what is not installed is told so, in the words of Python."""
     problem = report_of(make_team_app(), "api.v1.orders").problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import logging
 import pickle
@@ -10,6 +11,7 @@ import threading
 import types
 import typing as t
 
+import gevent
 import pytest
 import sqlalchemy as sa
 from flask import Blueprint, Response, abort, render_template_string, request, url_for
@@ -214,21 +216,34 @@ def test_an_error_that_cannot_be_shown_is_one(
     assert caplog.text.count("Unspeakable") >= 2
 
 
-def test_exits_are_failures_and_interrupts_are_not(make_guarded: MakeApp) -> None:
-    """``sys.exit()`` in a request does not end the server; Ctrl-C does."""
+class Panic(BaseException):
+    """What an extension that is not written in Python may raise."""
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError(), Panic()])
+def test_what_is_no_exception_is_a_failure(error: BaseException, make_guarded: MakeApp) -> None:
+    """``sys.exit()`` in a request does not end the server, nor does anything else that a function raises."""
 
     def end() -> None:
-        raise SystemExit(3)
-
-    def interrupt() -> None:
-        raise KeyboardInterrupt
+        raise error
 
     app = make_guarded(lambda app: app.before_request(end))
-    assert app.test_client().get("/").status_code == 200
+    assert [app.test_client().get("/").status_code for _ in range(2)] == [200, 200]
+    assert type(error).__name__ in str(report_of(app).problem)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), GeneratorExit(), gevent.Timeout(1)])
+def test_what_comes_from_outside_is_none(error: BaseException, make_guarded: MakeApp) -> None:
+    """Ctrl-C ends the server, gevent a greenlet or a wait; the plugin is not blamed."""
+
+    def interrupt() -> None:
+        raise error
 
     app = make_guarded(lambda app: app.before_request(interrupt))
-    with pytest.raises(KeyboardInterrupt):
-        app.test_client().get("/")
+    for _ in range(2):
+        with pytest.raises(type(error)):
+            app.test_client().get("/")
+    assert report_of(app).problem is None
 
 
 def test_five_failures_in_a_row_and_it_is_skipped(make_guarded: MakeApp, caplog: pytest.LogCaptureFixture) -> None:

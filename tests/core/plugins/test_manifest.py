@@ -198,6 +198,34 @@ def test_manifest_of_an_installed_package_lies_around_its_entry(
     assert report.file.endswith("acme_shop/deep/entry.py")
 
 
+DIGITS = "1" * 5000
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        f"{{'version': '{DIGITS}'}}",
+        f"{{'app': '>=0.{DIGITS}'}}",
+        f"{{'requires': {{'good': '>={DIGITS}'}}}}",
+        f"{{0x{'f' * 5000}: 1}}",
+        f"{{'api': 0x{'f' * 5000}}}",
+        f"{{'config': {{0x{'f' * 5000}: {{}}}}}}",
+        f"{{'csp': {{0x{'f' * 5000}: []}}}}",
+    ],
+    ids=["version", "app", "requires", "key", "api", "config", "csp"],
+)
+def test_numbers_without_end(manifest: str, make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
+    """Python refuses to read or write them; that is the problem of one plugin, which can be turned off."""
+    folder = make_folder("plugins", {"odd.py": f"__plugin__ = {manifest}\n", "good.py": ""})
+
+    reports = {report.name: report for report in get_report(make_plugin_app(folder))}
+
+    assert reports["good"].state == "active"
+    assert reports["odd"].problem is not None
+    off = {report.name: report.state for report in get_report(make_plugin_app(folder, MYAPP_PLUGINS_DISABLED="odd"))}
+    assert off == {"good": "active", "odd": "disabled"}
+
+
 def test_version_that_is_none_meets_no_requirement(
     fake_dist: Callable[..., Path], make_folder: MakeFolder, make_plugin_app: MakeApp
 ) -> None:

@@ -101,6 +101,25 @@ def text_of(app: CustomFlask, path: str) -> str:
     return response.text
 
 
+@pytest.mark.parametrize("error", ["asyncio.CancelledError", "type('Panic', (BaseException,), {})", "SystemExit"])
+def test_what_is_no_exception_stops_one_plugin(error: str, make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
+    """At the import and in a hook; Ctrl-C ends the start."""
+    raises = f"import asyncio\nraise {error}\n"
+    hook = f"import asyncio\ndef myapp_configure(app, plugin):\n    raise {error}\n"
+    files = {"one.py": raises, "two.py": hook, "good.py": PLUGIN.format(name="good", text="good")}
+
+    app = make_plugin_app(make_folder("plugins", files))
+
+    assert {report.name: report.state for report in get_report(app)} == {
+        "good": "active",
+        "one": "broken-import",
+        "two": "broken-register",
+    }
+    assert text_of(app, "/good/") == "good"
+    with pytest.raises(KeyboardInterrupt):
+        make_plugin_app(make_folder("more", {"three.py": "raise KeyboardInterrupt\n"}))
+
+
 @pytest.mark.parametrize(
     ("name", "where"),
     [
