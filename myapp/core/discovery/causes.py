@@ -54,7 +54,8 @@ def is_own_failure(error: BaseException) -> bool:
     """Whether ``error`` is a failure of the code that raised it, and not the end of what it ran in.
 
     ``sys.exit()``, ``asyncio.CancelledError`` and whatever else is no :class:`Exception`, a panic of an extension in
-    Rust for one, are failures. ^C ends the process, GeneratorExit a generator, and gevent's exceptions a greenlet or a wait.
+    Rust for one, are failures. ^C ends the process, GeneratorExit a generator, and what gevent raises ends a greenlet
+    or a wait.
     """
     families = {cls.__module__.partition(".")[0] for cls in type(error).__mro__}
     return not isinstance(error, KeyboardInterrupt | GeneratorExit) and not families & {"gevent", "greenlet"}

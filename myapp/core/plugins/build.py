@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import typing as t
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -25,7 +26,7 @@ from .manifest import VARIABLE
 from .settings import read_settings
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from flask import Flask
 
@@ -208,8 +209,8 @@ def _several(results: list[t.Any], kind: type[t.Any]) -> list[t.Any]:
     """
     if not results:
         return []
-    one = isinstance(results[0], kind)
-    several = [results[0]] if one else list(results[0])
+    [result] = results
+    several = list(result) if isinstance(result, Iterable) and not isinstance(result, kind) else [result]
     for value in several:
         if not isinstance(value, kind):
             raise TypeError(f"The hook returned a {type(value).__name__} and not a {kind.__name__}.")

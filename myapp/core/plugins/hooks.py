@@ -17,6 +17,8 @@ if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 HOOKS = tuple(sorted(name for name in vars(hookspecs) if name.startswith(hookspecs.PREFIX)))
+#: Those that are there for what they return.
+RETURNING = frozenset({"myapp_blueprints", "myapp_commands", "myapp_migrations"})
 _MARK = f"{hookspecs.PROJECT}_impl"
 
 
@@ -26,6 +28,8 @@ class HookManager(pluggy.PluginManager):
     def __init__(self) -> None:
         super().__init__(hookspecs.PROJECT)
         self.add_hookspecs(hookspecs)
+        #: By plugin, the hooks of :data:`RETURNING` that have returned nothing.
+        self.silent: dict[str, list[str]] = {}
 
     def parse_hookimpl_opts(self, plugin: t.Any, name: str) -> t.Any:
         """Return pluggy's options of the hook ``name``; no other attribute is looked at, let alone evaluated."""
@@ -40,7 +44,11 @@ class HookManager(pluggy.PluginManager):
     def call(self, hook: str, target: t.Any, /, **arguments: t.Any) -> list[t.Any]:
         """Return what the implementation of ``hook`` in ``target`` alone returned: nothing or one result."""
         one = self.find(hook, target)
-        result = None if one is None else self._run(hook, one, arguments)
+        if one is None:
+            return []
+        result = self._run(hook, one, arguments)
+        if result is None and hook in RETURNING:
+            self.silent.setdefault(one.plugin_name, []).append(hook)
         return [] if result is None else [result]
 
     def find_caller(self, hook: str, target: t.Any) -> Callable[..., t.Any] | None:

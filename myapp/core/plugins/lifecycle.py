@@ -196,7 +196,7 @@ def _seal(
                 module=plugin.module,
                 mount=plugin.mount,
                 file=file_of(target) or "",
-                reason=_reason(candidate, target),
+                reason=_reason(candidate, target, state.hooks.silent.get(plugin.name, ())),
                 is_critical=plugin.name in critical,
                 steps=tuple(attempts.steps[plugin.name]),
             )
@@ -211,10 +211,12 @@ def _seal(
     state.reports = tuple(reports)
 
 
-def _reason(candidate: Candidate, target: t.Any) -> str:
+def _reason(candidate: Candidate, target: t.Any, silent: Sequence[str]) -> str:
     """Return what its author may not have meant, though it is no problem."""
     if not find_hooks(target):
         return "It serves nothing: it has none of the hooks; docs/plugins-reference.md lists them."
+    if silent:
+        return f"Its {' and its '.join(silent)} returned nothing: is a `return` missing?"
     return "" if candidate.has_manifest else "It has no manifest."
 
 
@@ -244,5 +246,7 @@ def _log(app: Flask, reports: Sequence[PluginReport]) -> None:
             logger.error(
                 "The plugin %s is not served (%s): %s%s", report.name, report.state, report.problem.summary, text
             )
+        elif report.state == "active" and report.name in get_state(app).hooks.silent:
+            logger.warning("The plugin %s is served, but: %s", report.name, report.reason)
         elif report.is_critical and report.state == "disabled":
             logger.warning("The critical plugin %s is not loaded: %s", report.name, report.reason)

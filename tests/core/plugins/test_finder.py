@@ -119,6 +119,15 @@ def test_name_that_is_not_there_is_an_ordinary_import_error() -> None:
         importlib.import_module("myapp_plugins.not_there")
 
 
+def test_a_plugin_may_make_an_app(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
+    """Flask asks where the package around the module is."""
+    folder = make_folder("plugins", {"inner.py": "from flask import Flask\ninner = Flask(__name__)\n"})
+
+    [report] = get_report(make_plugin_app(folder))
+
+    assert (report.state, report.problem) == ("active", None)
+
+
 def test_link_out_of_the_folder_is_not_imported(make_folder: MakeFolder) -> None:
     """The finder follows no link that leaves the folder."""
     folder = make_folder("plugins", {"good.py": ""})

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from myapp import Model, get_db
 from myapp.core.errors import PluginError
-from myapp.core.plugins import hookspecs
+from myapp.core.plugins import get_probes, get_report, hookspecs, measure
 from myapp.core.plugins.hooks import HOOKS
 from tests.conftest import Item
 
@@ -85,6 +85,55 @@ def test_myapp_blueprints_may_return_several(make_app: MakeApp) -> None:
     make_app(nothing)
     with pytest.raises(PluginError, match="returned a str and not a Blueprint"):
         make_app(wrong)
+
+
+def test_a_forgotten_return_is_said(make_plugin_app: MakeApp, make_folder: Callable[..., Path], caplog: t.Any) -> None:
+    """A hook that is there for what it returns, and returns nothing, is a mistake more often than not."""
+    text = (
+        "from flask import Blueprint\nbp = Blueprint('shop', __name__)\n"
+        "def myapp_blueprints(app, plugin):\n    bp\n"
+        "def myapp_migrations(plugin):\n    pass\n"
+        "def myapp_configure(app, plugin):\n    pass\n"
+    )
+
+    [report] = get_report(make_plugin_app(make_folder("plugins", {"shop.py": text})))
+
+    says = "Its myapp_blueprints and its myapp_migrations returned nothing: is a `return` missing?"
+    assert (report.state, report.reason) == ("active", says)
+    assert f"The plugin shop is served, but: {says}" in caplog.messages
+
+
+@pytest.mark.parametrize("value", ["lambda: ''", "[print]", "5", "'bp'"])
+def test_what_is_no_blueprint_is_named(value: str, make_plugin_app: MakeApp, make_folder: Callable[..., Path]) -> None:
+    text = f"def myapp_blueprints(app, plugin):\n    return {value}\n"
+
+    [report] = get_report(make_plugin_app(make_folder("plugins", {"shop.py": text})))
+
+    assert report.problem is not None
+    assert "The hook returned a" in report.problem.summary
+    assert "and not a Blueprint" in report.problem.summary
+
+
+def test_defaults_are_those_of_what_is_not_given(make_app: MakeApp) -> None:
+    """Whatever the version of pluggy: a hook may give what it is told a default."""
+    seen: dict[str, tuple[t.Any, t.Any]] = {}
+
+    class Shop:
+        name = "shop"
+
+        def myapp_configure(self, app: t.Any = None, plugin: t.Any = None) -> None:
+            seen["configure"] = (app, plugin)
+
+        def myapp_health(self, app: t.Any = None, plugin: t.Any = None) -> None:
+            seen["health"] = (app, plugin)
+
+    app = make_app(Shop())
+    measure(get_probes(app))
+
+    assert {name: [one is not None for one in given] for name, given in seen.items()} == {
+        "configure": [True, True],
+        "health": [True, True],
+    }
 
 
 def test_myapp_commands_are_tasks_below_the_plugin(make_app: MakeApp) -> None:
