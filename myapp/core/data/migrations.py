@@ -337,9 +337,13 @@ def _explained(app: Flask | None, owner: Owner, current: str | None) -> Iterator
     except (Exception, SystemExit) as error:
         if app is not None and find_outage(app, error) is not None:
             raise
+        place = _place(error, owner)
+        message = _message(error)
+        if isinstance(error, KeyError) and place == str(owner.versions):
+            # Alembic has looked it up, and says nothing else.
+            message = f"a down_revision is {error}, and no version is called so"
         raise SchemaError(
-            f"A migration of {owner.name} fails at {_place(error, owner)}: {_message(error)}. {position} Correct it and"
-            " run: flask db upgrade"
+            f"A migration of {owner.name} fails at {place}: {message}. {position} Correct it and run: flask db upgrade"
         ) from error
 
 

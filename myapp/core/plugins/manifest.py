@@ -27,6 +27,8 @@ MENTION = re.compile(rb"^%s\b" % VARIABLE.encode(), re.MULTILINE)
 STATEMENT = re.compile(
     rb"^%s\b[^\n]*(?:\}[ \t\r]*$|\{[ \t\r]*\n(?:[^}\n][^\n]*\n|\n)*\}[^\n]*$)" % VARIABLE.encode(), re.MULTILINE
 )
+#: What may be meant for the manifest and is called otherwise: ``__plugins__ = {``.
+SIMILAR = re.compile(rb"^(?:_\w*_|__\w+)[ \t]*=[ \t]*\{", re.MULTILINE)
 
 #: The keys of a manifest, and the types of their values.
 KEYS: Mapping[str, type | tuple[type, ...]] = {
@@ -74,11 +76,19 @@ def read_manifest(file: Path) -> Manifest:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         # A null byte is a ValueError on some versions of Python.
         return Manifest(problem=problem("syntax-error", describe(error, str(file))))
-    found = [(node.lineno, value) for node in tree.body if (value := _assigned(node)) is not None]
+    problems: list[tuple[int, str]] = []
+    found = [(node.lineno, value) for node in tree.body for name, value in _assigned(node) if name == VARIABLE]
+    if not found:
+        # Without a manifest a plugin is served, and what a misspelt one says of it, critical say, would be lost.
+        found = [
+            (node.lineno, value) for node in tree.body for name, value in _assigned(node) if _is_meant(name, value)
+        ]
+        problems += [
+            (line, f"nothing is called so, and this looks like it. Call it {VARIABLE}.") for line, _ in found[:1]
+        ]
     if not found:
         return Manifest()
     line, value = found[0]
-    problems: list[tuple[int, str]] = []
     if len(found) > 1:
         problems.append((found[1][0], f"it is assigned a second time; the first is in line {line}."))
     values: t.Any = {}
@@ -102,7 +112,7 @@ def _parse(file: Path) -> ast.Module:
     """
     source = file.read_bytes()
     if _was_compiled(file, len(source)):
-        if VARIABLE.encode() not in source:
+        if VARIABLE.encode() not in source and not SIMILAR.search(source):
             return ast.Module([], [])
         if len(MENTION.findall(source)) == 1 and (manifest := STATEMENT.search(source)) is not None:
             try:
@@ -183,7 +193,7 @@ def _check_value(key: str, value: t.Any) -> Iterator[str]:
         yield from (f"has {sentence}" for sentence in _check_version(value))
     elif key == "api" and not 0 < value < 1_000:
         yield f"is no version of the plugin API; this myapp has {API}."
-    elif key == "mount" and re.search(r"[\s?#]", value):
+    elif key == "mount" and re.search(r"[\s?#]|//|(^|/)\.\.?(/|$)", value):
         yield "is no path."
 
 
@@ -211,15 +221,19 @@ def _normalized(names: t.Any) -> t.Any:
     return [plain_name(name) for name in names]
 
 
-def _assigned(node: ast.stmt) -> ast.expr | None:
-    """Return the value that a statement at the top of the module assigns to the manifest's name."""
-    if isinstance(node, ast.Assign):
-        targets: list[ast.expr] = node.targets
-    elif isinstance(node, ast.AnnAssign):
-        targets = [node.target]
-    else:
-        return None
-    return node.value if any(isinstance(target, ast.Name) and target.id == VARIABLE for target in targets) else None
+def _assigned(node: ast.stmt) -> Iterator[tuple[str, ast.expr]]:
+    """Yield the names that a statement at the top of the module assigns to, with the value."""
+    if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+            if isinstance(target, ast.Name):
+                yield target.id, node.value
+
+
+def _is_meant(name: str, value: ast.expr) -> bool:
+    """Whether a dict of another name is the manifest, misspelt: ``__plugins__``, with a key that only that has."""
+    is_special = name.startswith("__") or (name.startswith("_") and name.endswith("_"))
+    has_key = any(key in KEYS for key, _ in _iter_keys(value) if isinstance(key, str))
+    return is_special and has_key and bool(did_you_mean(name, [VARIABLE]))
 
 
 def _iter_keys(node: ast.expr) -> Iterator[tuple[t.Any, ast.expr]]:

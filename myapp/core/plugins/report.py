@@ -95,7 +95,7 @@ HINTS: Mapping[str, str] = MappingProxyType(
         "api-version": "Install a newer myapp, or an older version of the plugin.",
         "requires-missing": "Install or repair the plugin that it requires, or remove this one.",
         "requires-cycle": "Take one of the requirements, `after` or `before` away.",
-        "hook-unknown": "Rename the function, or remove it.",
+        "hook-unknown": "Correct the function, or remove it.",
         "hook-failed": "Correct what the message names and restart.",
         "enabled-failed": "Correct what the message names and restart.",
         "mapper-failed": "Correct the model that the message names and restart.",

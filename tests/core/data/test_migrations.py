@@ -292,6 +292,16 @@ def test_migration_that_asks_for_the_session_is_told(app: CustomFlask, tmp_path:
         get_db()
 
 
+@pytest.mark.filterwarnings("ignore:Revision .* is not present")
+def test_version_that_follows_none_is_told(app: CustomFlask, tmp_path: Path) -> None:
+    """Alembic says the name alone."""
+    source = FIRST.replace("down_revision = None", "down_revision = 'shop_0000'")
+    assert source != FIRST
+    data.register_migrations(app, "shop", "x", write(tmp_path / "shop", "0001_first.py", source, owner="shop"))
+    with pytest.raises(SchemaError, match="a down_revision is 'shop_0000', and no version is called so"), app.task():
+        get_db()
+
+
 def test_two_threads_that_upgrade_two_apps(make_app: t.Any, database_config: t.Any, tmp_path: Path) -> None:
     """Alembic's `op` belongs to the process: one migration at a time."""
     apps = []

@@ -198,6 +198,35 @@ def test_manifest_of_an_installed_package_lies_around_its_entry(
     assert report.file.endswith("acme_shop/deep/entry.py")
 
 
+@pytest.mark.parametrize("name", ["__plugins__", "_plugin_", "__plugin", "__pulgin__"])
+def test_a_misspelt_manifest_is_one(name: str, make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
+    """Also when Python has compiled it: what it says counts, so that a security plugin does not fail open."""
+    folder = make_folder("plugins", {"guard.py": f"{name} = {{'name': 'guard', 'critical': True}}\n"})
+    py_compile.compile(str(folder / "guard.py"))
+
+    with pytest.raises(PluginError, match=r"guard\.py:1: __plugin__: .*Call it __plugin__") as caught:
+        make_plugin_app(folder)
+
+    assert caught.value.is_critical
+
+
+@pytest.mark.parametrize(
+    "text", ["_plugin = {'name': 1}", "PLUGIN = {'name': 1}", "__plugins__ = {'a': 1}", "__manifest__ = {'name': 1}"]
+)
+def test_what_only_looks_like_a_manifest_is_none(text: str, make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
+    [report] = get_report(make_plugin_app(make_folder("plugins", {"shop.py": f"{text}\n"})))
+
+    assert (report.state, report.reason) == (
+        "active",
+        "It serves nothing: it has none of the hooks; docs/plugins-reference.md lists them.",
+    )
+
+
+@pytest.mark.parametrize("mount", ["http://x/y", "../..", "/a/./b", "/a b", "/a?b"])
+def test_mounts_that_are_no_path(mount: str) -> None:
+    assert [sentence for _, sentence in check_manifest({"mount": mount})[1]] == ["'mount' is no path."]
+
+
 DIGITS = "1" * 5000
 
 
