@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import typing as t
 
+import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import ExecuteStyle
 
 if t.TYPE_CHECKING:
@@ -36,14 +37,17 @@ def iter_writes(statement: str, context: t.Any) -> Iterator[tuple[str, str]]:
     """
     compiled = context.compiled
     written = getattr(compiled, "statement", None)
+    # What select(…).from_statement(…) executes is inside of it.
+    written = getattr(written, "element", written)
     # A part of a WITH may write as well.
     if compiled is not None and not getattr(compiled, "ctes", None):
-        if context.isinsert or context.isupdate or context.isdelete:
+        if isinstance(written, sa.Insert | sa.Update | sa.Delete):
             action = "insert" if context.isinsert else "update" if context.isupdate else "delete"
             table = written.table
             yield action, getattr(table, "fullname", str(table))
             return
-        if getattr(written, "is_select", False):
+        # Not is_select: text(…).columns(…) calls itself a SELECT, whatever its text does.
+        if isinstance(written, sa.Select | sa.CompoundSelect):
             return
     for part in _split(statement):
         yield from _iter_text(part)

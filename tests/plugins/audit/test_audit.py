@@ -133,12 +133,40 @@ def test_statements_are_recorded_with_table_and_count(audited: CustomFlask, reco
     assert recorded()[before:] == [(action, table, None, rows, None)]
 
 
+#: What writes and returns rows, and what it writes.
+RETURNING: dict[str, tuple[t.Any, str]] = {
+    "columns": (sa.text("DELETE FROM tests_volumes RETURNING id").columns(sa.column("id")), "delete"),
+    "columns as entities": (
+        sa.select(Volume).from_statement(
+            sa.text("DELETE FROM tests_volumes RETURNING id, kind").columns(Volume.id, Volume.kind)
+        ),
+        "delete",
+    ),
+    "entities": (sa.select(Volume).from_statement(sa.text("DELETE FROM tests_volumes RETURNING *")), "delete"),
+    "delete": (sa.select(Volume).from_statement(sa.delete(Volume).returning(Volume)), "delete"),
+    "update": (sa.select(Volume).from_statement(sa.update(Volume).values(note="b").returning(Volume)), "update"),
+}
+
+
+@pytest.mark.parametrize("how", RETURNING)
+def test_statements_that_return_rows_are_recorded(audited: CustomFlask, recorded: Recorded, how: str) -> None:
+    """They look like reading to those who ask for the rows."""
+    statement, action = RETURNING[how]
+    with audited.task():
+        add(name="a")
+    with audited.task():
+        assert len(get_db().execute(statement).all()) == 1
+    assert [entry[:2] for entry in recorded()[1:]] == [(action, "tests_volumes")]
+
+
 def test_statements_that_write_nothing_have_no_entry(audited: CustomFlask, recorded: Recorded) -> None:
     """Reading, locking, matching no row; words in a text or a comment are no statement."""
     with audited.task():
         db = get_db()
         db.scalars(sa.select(Volume)).all()
         db.execute(sa.select(sa.select(Volume).cte())).all()
+        db.scalars(sa.select(Volume).from_statement(sa.select(Volume))).all()
+        db.execute(sa.text("SELECT id FROM tests_volumes").columns(sa.column("id"))).all()
         db.execute(sa.text("SELECT 'delete from tests_volumes' -- update tests_volumes set")).all()
         db.execute(sa.text("WITH a AS (SELECT 1) SELECT 'it''s; drop table tests_volumes' FROM a")).all()
         db.execute(sa.update(Volume).values(name="none").where(Volume.id == 99))
