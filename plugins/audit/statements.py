@@ -17,13 +17,25 @@ READS = re.compile(
     |declare|close|move|listen|unlisten|notify|discard|analyze|vacuum|checkpoint)\b""",
     re.IGNORECASE | re.VERBOSE,
 )
-#: Texts and comments, in which every word may stand; and what locks rows without changing them.
-NOISE = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/|\bfor\s+(?:no\s+key\s+)?update\b", re.IGNORECASE | re.DOTALL)
-INTO = re.compile(r"""\binto\s+(?:(?:temporary|temp|unlogged|table)\s+)*([\w."]+)""", re.IGNORECASE)
+#: A quoted name, which stays, and in which no text or comment begins. Texts (also E'\'' and $$…$$ of PostgreSQL) and
+#: comments, in which every word may stand; and what locks rows without changing them.
+NOISE = re.compile(
+    r"""("[^"]*")
+    |\bE'(?:\\.|''|[^'\\])*'|'[^']*'|(?<![\w$])\$(\w*)\$.*?\$\2\$
+    |--[^\n]*|/\*.*?\*/
+    |\bfor\s+(?:no\s+key\s+)?update\b""",
+    re.IGNORECASE | re.DOTALL | re.VERBOSE,
+)
+#: One of several statements; a quoted name does not end it.
+PART = re.compile(r"""(?:"[^"]*"|[^";]+)+""")
+#: A table as it is written: shop, "my shop", public."my shop".
+NAME = r"""((?:"[^"]*"|[\w.])+)"""
+INTO = re.compile(r"\binto\s+(?:(?:temporary|temp|unlogged|table)\s+)*" + NAME, re.IGNORECASE)
 WRITE = re.compile(
     r"""\b(insert|replace|update|delete|merge|truncate|create|alter|drop)\b
     (?:\s+(?:or\s+\w+|into|from|only|unique|index|table|view|if|not|exists|temporary|temp))*
-    \s+([\w."]+)""",
+    \s+"""
+    + NAME,
     re.IGNORECASE | re.VERBOSE,
 )
 
@@ -75,7 +87,8 @@ def find_computed(context: t.Any) -> frozenset[tuple[str, str]]:
 
 def _split(text: str) -> list[str]:
     """Return the statements of a text, of which a driver may send several at once; without what is no statement."""
-    return [part for one in NOISE.sub(" ", text).split(";") if (part := one.strip())]
+    plain = NOISE.sub(lambda noise: noise[1] or " ", text)
+    return [part for one in PART.findall(plain) if (part := one.strip())]
 
 
 def _iter_text(statement: str) -> Iterator[tuple[str, str]]:

@@ -111,6 +111,13 @@ STATEMENTS: dict[str, tuple[Callable[[t.Any], t.Any], str, str, int | None]] = {
         *("insert", "tests_tags", None),
     ),
     "driver": (lambda db: db.connection().exec_driver_sql('DELETE FROM "tests_volumes"'), "delete", "tests_volumes", 2),
+    "quoted": (lambda db: db.connection().exec_driver_sql('CREATE TABLE "a; b" (id int)'), "create", "a; b", None),
+    "apostrophe": (
+        lambda db: db.execute(
+            sa.text("""WITH a AS (SELECT 1 AS "it's") DELETE FROM "tests_volumes" WHERE name IN ('a', 'b')""")
+        ),
+        *("delete", "tests_volumes", None),
+    ),
     "ddl": (lambda db: db.execute(sa.text("CREATE TABLE tests_new (id int)")), "create", "tests_new", None),
     "other": (
         lambda db: db.execute(
@@ -185,6 +192,13 @@ def test_statements_that_write_nothing_have_no_entry(audited: CustomFlask, recor
         ("SAVEPOINT a; DELETE FROM tests_volumes; RELEASE a", [("delete", "tests_volumes")]),
         ("VALUES (1); DROP TABLE tests_tagged", [("drop", "tests_tagged")]),
         ("SELECT * INTO TEMP copy FROM tests_volumes", [("select", "copy")]),
+        ("SELECT 1 AS \"it's\"; DELETE FROM tests_volumes; SELECT 'x'", [("delete", "tests_volumes")]),
+        ('SELECT 1 AS "--"; DELETE FROM tests_volumes', [("delete", "tests_volumes")]),
+        (r"SELECT E'\''; DELETE FROM tests_volumes; SELECT 'x'", [("delete", "tests_volumes")]),
+        (r"SELECT E'''\\'; DELETE FROM tests_volumes; SELECT 'x'", [("delete", "tests_volumes")]),
+        ("SELECT $$it's$$; DELETE FROM tests_volumes; SELECT 'x'", [("delete", "tests_volumes")]),
+        ("SELECT $a$ $$it's $a$; DELETE FROM tests_volumes; SELECT 'x'", [("delete", "tests_volumes")]),
+        (r"SELECT $$; DELETE FROM tests_volumes;$$, E'\'; DELETE FROM tests_volumes'", []),
         ("SELECT ';' AS into_nothing -- INTO; DELETE FROM tests_volumes\n;", []),
     ],
 )
