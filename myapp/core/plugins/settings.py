@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 import typing as t
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from urllib.parse import quote, quote_plus
 
 import pydantic
 
@@ -72,12 +74,28 @@ class PluginSettings(Mapping[str, t.Any]):
         """Return ``text`` without the values that are secret: an error of the plugin may quote one."""
         secret = [value for key in self._secret if (value := self._values.get(key)) is not None]
         values = {str(one) for value in secret for one in (*(value if isinstance(value, list | tuple) else ()), value)}
-        # As Python quotes them, too. The longest first: one may be a part of another. What is very short is no secret,
-        # and in every text.
-        for value in sorted(values | {repr(value)[1:-1] for value in values}, key=len, reverse=True):
-            if len(value) >= 4:
-                text = text.replace(value, HIDDEN)
+        # What is very short is no secret, and in every text.
+        spellings = {
+            spelling for value in values for spelling in _iter_spellings(value) if min(len(value), len(spelling)) >= 4
+        }
+        # The longest first: one may be a part of another.
+        for spelling in sorted(spellings, key=len, reverse=True):
+            text = text.replace(spelling, HIDDEN)
         return text
+
+
+def _iter_spellings(value: str) -> Iterator[str]:
+    """Yield ``value`` as an error may quote it: as it is, in one line, by Python, in a URL, in JSON."""
+    yield value
+    # As a summary has it.
+    yield " ".join(value.split())
+    yield repr(value)[1:-1]
+    # Half of a character is in no URL, and must not raise here.
+    yield quote(value, errors="replace")
+    yield quote(value, safe="", errors="replace")
+    yield quote_plus(value, errors="replace")
+    yield json.dumps(value)[1:-1]
+    yield json.dumps(value, ensure_ascii=False)[1:-1]
 
 
 def redact(settings: Mapping[str, t.Any] | None, text: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import typing as t
+from functools import partial
+from urllib.parse import quote, quote_plus
 
 import pytest
 from click.testing import Result
@@ -119,9 +121,27 @@ def test_secrets_are_hidden_from_whoever_prints_them() -> None:
     assert "4711" not in repr(settings)
     assert "'title': 'x'" in repr(settings)
     assert settings.redact("the pin 4711-4711 is wrong") == "the pin *** is wrong"
+    assert read(pin="é").redact("/caf%C3%A9") == "/caf%C3%A9"
+    assert read(pin=" \n \n").redact("a pin") == "a pin"
     undeclared = read_settings({"MYAPP_PLUGIN_SHOP__API_KEY": "hidden", "MYAPP_PLUGIN_SHOP__SIZE": "1"}, "shop", {})
     assert "hidden" not in repr(undeclared)
     assert dict(undeclared) == {"api_key": "hidden", "size": "1"}
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        *(quote, partial(quote, safe=""), quote_plus),
+        *(json.dumps, partial(json.dumps, ensure_ascii=False)),
+        lambda text: " ".join(text.split()),
+    ],
+    ids=["path", "parameter", "form", "JSON", "JSON in UTF-8", "summary"],
+)
+def test_secrets_are_hidden_as_others_write_them(encode: Callable[[str], str]) -> None:
+    """In the URL of a request, or its body: an error may quote those; its summary is one line."""
+    settings = read(pin='s3/cr3t+ é\n"4711"==')
+
+    assert settings.redact(f"not sent: {encode(settings['pin'])}") in ("not sent: ***", 'not sent: "***"')
 
 
 SECRETIVE = """
