@@ -47,6 +47,14 @@ def end_sentence(text: str) -> str:
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
+def well_formed(text: str) -> str:
+    """Return ``text`` as every database, terminal and JSON takes it: without NUL, and without half of a character.
+
+    Python reads a file name, an argument or a variable of the environment that is not UTF-8 as such halves.
+    """
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
 class MyappError(Exception):
     """The base of the errors that tell a developer or an operator what to do."""
 

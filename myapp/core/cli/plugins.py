@@ -15,6 +15,7 @@ import click
 
 from . import offline
 from .offline import plugins
+from .terminal import visible
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -263,7 +264,7 @@ def _print(entry: Entry) -> None:
     click.echo(f"plugin {entry['name']}: {entry['state']}")
     for member in MEMBERS:
         if entry[member]:
-            click.echo(f"  {member.removeprefix('is_'):<11}{_text(entry[member])}")
+            click.echo(f"  {member.removeprefix('is_'):<11}{visible(_text(entry[member]))}")
     for problem in [entry["problem"], *entry["conflicts"][1:]]:
         if problem:
             click.echo(f"  {'problem':<11}{problem['code']}: {problem['summary']}\n  {'next':<11}{problem['hint']}")

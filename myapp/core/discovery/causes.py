@@ -13,6 +13,8 @@ import flask
 import pluggy
 import werkzeug
 
+from ..errors import well_formed
+
 if t.TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
@@ -42,12 +44,12 @@ def describe(error: BaseException, home: str | None = None) -> str:
     places = _places(error)
     message = _message(error)
     if not places:
-        return f"{home}: {message}" if home else message
+        return well_formed(f"{home}: {message}" if home else message)
     file, line = places[-1]
     if home is not None and file != home:
         own = next((place for place in reversed(places) if place[0] == home), None)
         message += f" (from {own[0]}:{own[1]})" if own else f" (from {home})"
-    return f"{file}:{line}: {message}"
+    return well_formed(f"{file}:{line}: {message}")
 
 
 def is_own_failure(error: BaseException) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field, replace
 
-from ..errors import end_sentence
+from ..errors import end_sentence, well_formed
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +31,10 @@ class Problem:
     code: str
     summary: str
     hint: str
+
+    def __post_init__(self) -> None:
+        # It may quote the name of a file or of a function, in which everything is allowed.
+        object.__setattr__(self, "summary", well_formed(self.summary))
 
     def __str__(self) -> str:
         return f"{end_sentence(self.summary)} {self.hint}"

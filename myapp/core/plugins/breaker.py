@@ -15,7 +15,7 @@ from inspect import iscoroutinefunction, unwrap
 from werkzeug.exceptions import HTTPException
 
 from ..discovery import describe, format_traceback, is_own_failure, is_shown
-from ..errors import PluginUnavailableError
+from ..errors import PluginUnavailableError, well_formed
 from ..signals import plugin_degraded
 from ..tasks import current, open_guard
 
@@ -112,7 +112,7 @@ class Guard:
         function = unwrap(self.function)
         name = f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', type(function).__name__)}"
         code = getattr(function, "__code__", None)
-        return name if code is None else f"{name} ({code.co_filename}:{code.co_firstlineno})"
+        return well_formed(name if code is None else f"{name} ({code.co_filename}:{code.co_firstlineno})")
 
     def redact(self, text: str) -> str:
         """Return ``text`` without what is secret in the settings of the plugin."""
@@ -241,7 +241,7 @@ class Guard:
 
     def _tell(self, error: BaseException) -> None:
         text = format_traceback(error)
-        redacted = self.redact(text)
+        redacted = well_formed(self.redact(text))
         # With the exception itself, as handlers expect it, unless its text is not to be read, or cannot be.
         is_plain = redacted == text and is_shown(text)
         logger.error(

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from .. import data
 from ..discovery import APPLICATION, Owner, describe, format_traceback, get_ownership, is_own_failure
-from ..errors import PluginError
+from ..errors import PluginError, well_formed
 from .settings import redact
 
 if t.TYPE_CHECKING:
@@ -40,7 +40,7 @@ def attributed(plugin: PluginContext, code: str, home: str | None = None, app: F
     except BaseException as error:
         if not is_own_failure(error):
             raise
-        text = redact(plugin.config, format_traceback(error))
+        text = well_formed(redact(plugin.config, format_traceback(error)))
         taken, owners = find_taken(app, plugin.name, error) if app is not None else ("", "")
         summary = redact(plugin.config, describe(error, home)) + owners
         raise PluginError(plugin.name, taken or code, summary, traceback=text) from error

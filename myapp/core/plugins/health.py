@@ -8,6 +8,7 @@ import threading
 import time
 import typing as t
 
+from ..errors import well_formed
 from .breaker import Guard, get_guards
 
 if t.TYPE_CHECKING:
@@ -72,7 +73,7 @@ class _Run:
             # A check of a plugin is guarded; what comes here is ours.
             logger.exception("The health check %s failed.", self._name)
         finally:
-            self.outcome = Outcome(self._name, status, detail, (time.monotonic() - self._started) * 1000)
+            self.outcome = Outcome(self._name, status, well_formed(detail), (time.monotonic() - self._started) * 1000)
             self._is_done.set()
 
 

@@ -10,6 +10,7 @@ from importlib.util import MAGIC_NUMBER, cache_from_source
 
 from ..config import did_you_mean, plain_name
 from ..discovery import Problem, describe
+from ..errors import well_formed
 from ..policy import iter_policy_problems
 from .ranges import is_range, is_version
 from .report import HINTS
@@ -173,6 +174,8 @@ def _check_entry(key: t.Any, value: t.Any) -> Iterator[str]:
     elif not isinstance(value, KEYS[key]) or (isinstance(value, bool) and KEYS[key] is not bool):
         remedy = ' Write {"name": ">=1"}.' if key == "requires" else ""
         yield f"is a {type(value).__name__}.{remedy}"
+    elif any(well_formed(text) != text for text in _iter_texts(value)):
+        yield "has NUL or half of a character (a surrogate) in a text."
     else:
         yield from _check_value(key, value)
 
@@ -195,6 +198,17 @@ def _check_value(key: str, value: t.Any) -> Iterator[str]:
         yield f"is no version of the plugin API; this myapp has {API}."
     elif key == "mount" and re.search(r"[\s?#]|//|(^|/)\.\.?(/|$)", value):
         yield "is no path."
+
+
+def _iter_texts(value: t.Any) -> Iterator[str]:
+    """Yield every text in the value of a key."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from _iter_texts(list(value.items()))
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _iter_texts(one)
 
 
 def _check_requirement(name: t.Any, ranges: t.Any) -> Iterator[str]:

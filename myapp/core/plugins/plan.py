@@ -6,6 +6,7 @@ import itertools
 import typing as t
 from dataclasses import dataclass, field, replace
 
+from ..errors import well_formed
 from .manifest import API, problem
 from .order import find_cycles, sort
 from .ranges import is_in_range
@@ -146,7 +147,7 @@ def report_unserved(candidate: Candidate, state: State) -> PluginReport:
         candidate.name,
         candidate.version,
         state,
-        candidate.origin,
+        well_formed(candidate.origin),
         mount=candidate.mount,
         file=candidate.file,
         summary=candidate.manifest.get("summary", ""),

@@ -14,7 +14,7 @@ from types import ModuleType
 
 from ..config import plain_name
 from ..discovery import describe
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, well_formed
 from .finder import is_inside
 from .manifest import VARIABLE, Manifest, from_object, problem, read_manifest
 
@@ -144,7 +144,7 @@ def _iter_folder(folder: Path, rank: int) -> Iterator[Candidate]:
             [f"MYAPP_PLUGIN_DIRS: {folder} cannot be read ({error.strerror}). Let the user of this process read it."]
         ) from error
     for entry in entries:
-        name = entry.stem if entry.suffix == ".py" else entry.name
+        name = well_formed(entry.stem if entry.suffix == ".py" else entry.name)
         if name.startswith(("_", ".", "test_")) or name in SKIPPED_NAMES:
             continue
         try:

@@ -14,6 +14,7 @@ from urllib.parse import quote, quote_plus
 import pydantic
 
 from ..config import MailAddress, Names, did_you_mean, looks_secret
+from ..errors import well_formed
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -87,15 +88,16 @@ class PluginSettings(Mapping[str, t.Any]):
 def _iter_spellings(value: str) -> Iterator[str]:
     """Yield ``value`` as an error may quote it: as it is, in one line, by Python, in a URL, in JSON."""
     yield value
-    # As a summary has it.
-    yield " ".join(value.split())
     yield repr(value)[1:-1]
-    # Half of a character is in no URL, and must not raise here.
-    yield quote(value, errors="replace")
-    yield quote(value, safe="", errors="replace")
-    yield quote_plus(value, errors="replace")
     yield json.dumps(value)[1:-1]
-    yield json.dumps(value, ensure_ascii=False)[1:-1]
+    # What is said of an error is well-formed, and its summary is one line.
+    plain = well_formed(value)
+    yield plain
+    yield " ".join(plain.split())
+    yield json.dumps(plain, ensure_ascii=False)[1:-1]
+    yield quote(plain)
+    yield quote(plain, safe="")
+    yield quote_plus(plain)
 
 
 def redact(settings: Mapping[str, t.Any] | None, text: str) -> str:

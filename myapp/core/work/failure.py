@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 from werkzeug.exceptions import HTTPException
 
-from ..errors import JobCancelledError, UnknownJobError
+from ..errors import JobCancelledError, UnknownJobError, well_formed
 from ..web import members_of
 
 if t.TYPE_CHECKING:
@@ -62,14 +62,9 @@ def describe(error: BaseException) -> Failure:
     return Failure("exception", summary, lines[-MAXIMUM_TRACEBACK:])
 
 
-def storable(text: str) -> str:
-    """Return ``text`` as every database takes it: without NUL, and without half of a character."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
-
-
 def _shown(show: Callable[[], str]) -> str:
     try:
-        return storable(show())
+        return well_formed(show())
     except Exception as error:  # noqa: BLE001
         return f"<it raised {type(error).__qualname__} when it was to be shown>"
 
@@ -80,7 +75,7 @@ def _plain(members: dict[str, t.Any]) -> dict[str, t.Any]:
     for key, value in members.items():
         try:
             text = json.dumps(value, default=str, ensure_ascii=False, allow_nan=False)
-            plain[storable(key)] = json.loads(storable(text))
+            plain[well_formed(key)] = json.loads(well_formed(text))
         except Exception as error:  # noqa: BLE001
             shown = _shown(lambda error=error: str(error))  # type: ignore[misc]
             logger.warning("The member %s of a problem is left out, because it is not JSON: %s", key, shown)

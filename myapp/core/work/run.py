@@ -9,9 +9,9 @@ import typing as t
 from datetime import timedelta
 
 from ..data import RESOURCE
-from ..errors import JobCancelledError, JobError, JobLostError, UnknownJobError
+from ..errors import JobCancelledError, JobError, JobLostError, UnknownJobError, well_formed
 from ..tasks import Resource, find_task, open_task
-from .failure import describe, storable
+from .failure import describe
 from .functions import find_function
 from .ledger import write_end
 from .outcome import expiry, retry_delay, verdict
@@ -118,7 +118,7 @@ class Attempt:
 
         :raises JobCancelledError: when somebody has cancelled the job.
         """
-        self.progress = (fraction, None if text is None else storable(text))
+        self.progress = (fraction, None if text is None else well_formed(text))
         self.taker.presence.report(self.claim, self.progress)
         self.signal("running")
         self.raise_if_cancelled()

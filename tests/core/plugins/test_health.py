@@ -77,6 +77,9 @@ def threads() -> list[str]:
         (("ok", "fine"), "ok", "fine"),
         (("degraded", "slow"), "degraded", "slow"),
         (("down", "the shop is closed"), "down", "the shop is closed"),
+        # As os.listdir() reads a name that is not UTF-8.
+        (("down", "caf\udce9.csv is full"), "down", "caf?.csv is full"),
+        ("caf\udce9.csv is read", "ok", "caf?.csv is read"),
     ],
 )
 def test_myapp_health_says_how_the_plugin_is(make_checked: MakeApp, told: t.Any, status: str, detail: str) -> None:

@@ -106,6 +106,23 @@ def test_what_can_be_known(text: str | bytes, is_critical: bool | None, code: st
     assert (manifest.problem and manifest.problem.code) == code
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [
+        '"mount": "/\\ud800"',
+        '"summary": "\\udce9"',
+        '"config": {"color": {"choices": ["red", "\\ud800"]}}',
+        '"config": {"color": {"help": "\\0"}}',
+    ],
+)
+def test_text_that_nobody_can_be_told_is_refused(entry: str, tmp_path: Path) -> None:
+    """Half of a character, or NUL, wherever it stands: no terminal and no JSON takes it."""
+    manifest = read(tmp_path, f"__plugin__ = {{{entry}}}")
+
+    assert "has NUL or half of a character" in manifest.problem.summary
+    assert manifest.values == {}
+
+
 def test_file_that_cannot_be_read_is_no_syntax_error(tmp_path: Path) -> None:
     """A folder in its place, a link to nowhere."""
     (tmp_path / "gone.py").symlink_to(tmp_path / "nowhere.py")

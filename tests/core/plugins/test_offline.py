@@ -58,6 +58,33 @@ def test_tables_are_readable(zoo: Path, make_plugin_app: MakeApp) -> None:
     assert "exits.py:3: SystemExit: 3" in result.stdout
 
 
+def test_half_of_a_character_hides_nobody(
+    tmp_path: Path, make_plugin_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What Python reads of bytes that are not UTF-8: in a message, the name of a function, of a file, of a folder."""
+    folder = tmp_path / "plugins\udce9"
+    folder.mkdir()
+    texts = {
+        "broken": "raise ValueError('caf\\udce9.csv')",
+        "hooked": "__plugin__ = {}\nglobals()['myapp_\\ud800'] = lambda: None",
+        "caf\udce9": "__plugin__ = {}",
+        "shop": "__plugin__ = {}\ndef myapp_health(app, plugin):\n    raise ValueError('\\udce9')",
+    }
+    for name, text in texts.items():
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    app = make_plugin_app(folder, MYAPP_PROFILE="development", MYAPP_BLUEPRINT_PACKAGES="myapp.blueprints")
+
+    listed = invoke(plugins, "list", app=lambda: app).stdout
+    inspected = invoke(plugins, "inspect", "shop", app=lambda: app)
+    status = app.test_client().get("/status").json
+
+    assert "ValueError: caf?.csv" in listed
+    assert [entry["name"] for entry in status["plugins"] if entry["problem"]] == ["shop", "broken", "caf?", "hooked"]
+    assert inspected.exit_code == 0, inspected.output
+    for text in (listed, inspected.stdout, caplog.text):
+        assert text.encode()
+
+
 @pytest.mark.parametrize("group", [blueprints, plugins], ids=["blueprints", "plugins"])
 def test_app_that_cannot_boot_is_explained(group: click.Group) -> None:
     """What is known without the app is printed, the cause is the last line, the exit code is 2."""

@@ -121,6 +121,7 @@ def test_secrets_are_hidden_from_whoever_prints_them() -> None:
     assert "4711" not in repr(settings)
     assert "'title': 'x'" in repr(settings)
     assert settings.redact("the pin 4711-4711 is wrong") == "the pin *** is wrong"
+    assert read(pin="4711\udce9").redact("4711? is wrong") == "*** is wrong"
     assert read(pin="é").redact("/caf%C3%A9") == "/caf%C3%A9"
     assert read(pin=" \n \n").redact("a pin") == "a pin"
     undeclared = read_settings({"MYAPP_PLUGIN_SHOP__API_KEY": "hidden", "MYAPP_PLUGIN_SHOP__SIZE": "1"}, "shop", {})
