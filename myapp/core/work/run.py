@@ -13,6 +13,7 @@ from ..errors import JobCancelledError, JobError, JobLostError, UnknownJobError,
 from ..tasks import Resource, find_task, open_task
 from .failure import describe
 from .functions import find_function
+from .insist import insist
 from .ledger import write_end
 from .outcome import expiry, retry_delay, verdict
 from .state import get_state, notify_changed
@@ -29,6 +30,8 @@ if t.TYPE_CHECKING:
     from .ledger import Claim
     from .link import Execute
     from .presence import Report
+
+T = t.TypeVar("T")
 
 logger = logging.getLogger("myapp.work")
 
@@ -50,13 +53,22 @@ class Attempt:
 
     :param taker: the worker that has taken it.
     :param follow: takes the next job in the transaction that ends this one; what it took is in :attr:`next`.
+    :param gives_up: whether to give up writing the end while the database is busy or cannot be reached; see
+        :func:`myapp.core.work.insist.insist`.
     """
 
-    def __init__(self, claim: Claim, taker: Taker, follow: Callable[[Execute], Claim | None] | None = None) -> None:
+    def __init__(
+        self,
+        claim: Claim,
+        taker: Taker,
+        follow: Callable[[Execute], Claim | None] | None = None,
+        gives_up: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.app = taker.app
         self.claim = claim
         self.taker = taker
         self.follow = follow
+        self.gives_up = gives_up
         self.next: Claim | None = None
         self.result: str | None = None
         self.progress: Report = (None, None)
@@ -131,6 +143,10 @@ class Attempt:
         if self.taker.presence.is_cancel_asked(self.claim):
             raise JobCancelledError(f"Job {self.claim.id} was cancelled.")
 
+    def insist(self, write: Callable[[], T]) -> T:
+        """Return what ``write`` returns, which writes down what the job has done; see :func:`.insist.insist`."""
+        return insist(self.app, f"What job {self.claim.id} ({self.claim.func}) has done", write, self.gives_up)
+
     def signal(self, state: str) -> None:
         """Tell the parts above what this process knows of the job."""
         notify_changed(self.app, self.claim.id, state)
@@ -160,8 +176,16 @@ class Attempt:
 
     def _commit(self) -> None:
         """Write the end in a transaction of its own: the job has none."""
-        with self.taker.link.begin() as execute:
-            self._write_done(execute)
+        self._write_alone(self._write_done)
+
+    def _write_alone(self, write: Callable[[Execute], None]) -> None:
+        """Write an end in a transaction of its own, again and again if need be: only this attempt may end the job."""
+
+        def write_once() -> None:
+            with self.taker.link.begin() as execute:
+                write(execute)
+
+        self.insist(write_once)
 
     def _rollback(self) -> None:
         self._is_rolled_back = True
@@ -192,8 +216,7 @@ class Attempt:
         self.next = None
         delay = retry_delay(self.claim.attempts)
         try:
-            with self.taker.link.begin() as execute:
-                self._write_failure(execute, state, failure, delay)
+            self._write_alone(lambda execute: self._write_failure(execute, state, failure, delay))
         except JobLostError as lost:
             return self._lost(lost)
         presence.forget_cancel(self.claim)

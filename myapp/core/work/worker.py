@@ -130,7 +130,7 @@ class Worker:
             # Now and then it looks up: for what comes first by now, and for workers that have died.
             return None if self.is_stopping or taker.is_stale else taker.take_in(execute)
 
-        attempt = self.attempt = Attempt(claim, taker, follow if follows else None)
+        attempt = self.attempt = Attempt(claim, taker, follow if follows else None, self._gives_up)
         if self.watch is not None:
             self.watch.begin(claim, taker.owner)
         try:
@@ -144,6 +144,11 @@ class Worker:
             self._give_back(taker)
             return None
         return attempt.next
+
+    def _gives_up(self) -> bool:
+        """Whether a job that is over is left to others, who run it again, because its end cannot be written."""
+        # A process is killed at the end of its grace. A thread has nobody who would do that.
+        return self.is_stopping and self.watch is None
 
     def _give_back(self, taker: Taker) -> None:
         """Give back what was taken and has not begun."""

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import typing as t
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 
 import pytest
@@ -17,13 +17,14 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from myapp import ApiException, after_commit, get_db, job, progress
-from myapp.core.data import get_engine
+from myapp.core.data import get_engine, sqlite
 from myapp.core.errors import JobLostError
 from myapp.core.signals import job_changed
 from myapp.core.work import Attempt, Failure, Job, Taker, cancel, drain, find_job, get_state, retry
 from myapp.core.work.advisory import key_of
 from myapp.core.work.failure import describe
 from myapp.core.work.link import Link
+from myapp.core.work.progress import find_attempt
 from myapp.core.work.recovery import expire, give_back, requeue_dead
 from myapp.core.work.worker import Worker
 from myapp.testing import Jobs
@@ -386,6 +387,84 @@ def wait_for(app: CustomFlask, *ids: str) -> list[tuple[str, int]]:
         if all(row.is_over for row in rows) or time.monotonic() > deadline:
             return [(row.state, row.attempts) for row in rows]
         bell.wait(0.01)
+
+
+@pytest.mark.backend("sqlite")
+@pytest.mark.parametrize("fails", [False, True])
+def test_end_of_a_job_waits_for_the_write_lock(
+    db_app: CustomFlask, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    """However long somebody else holds it: the job is not run again, and the log says once what is waited for."""
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
+    began, locked, bell = threading.Event(), threading.Event(), threading.Event()
+    runs = []
+
+    @job(atomic=False, retries=0)
+    def work() -> None:
+        runs.append(1)
+        began.set()
+        locked.wait(timeout=30)
+        if fails:
+            raise ArithmeticError
+
+    with db_app.task():
+        id_ = work.enqueue()
+    with working(db_app) as thread:
+        assert began.wait(timeout=30)
+        with db_app.task():
+            get_db().connection()
+            locked.set()
+            while "database is locked" not in caplog.text and thread.is_alive():
+                bell.wait(0.01)
+            # Two more tries fail as well.
+            bell.wait(0.7)
+        assert wait_for(db_app, id_) == [("dead" if fails else "done", 1)]
+    assert (len(runs), caplog.text.count("tried again until it is")) == (1, 1)
+    assert "cannot reach the ledger" not in caplog.text
+
+
+@pytest.mark.backend("sqlite")
+def test_thread_that_is_told_to_stop_does_not_wait_for_the_write_lock(
+    db_app: CustomFlask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would end it at the end of a grace: the job is for others, as if it had been killed."""
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
+    began, locked = threading.Event(), threading.Event()
+
+    @job(atomic=False)
+    def work() -> None:
+        began.set()
+        locked.wait(timeout=30)
+
+    with db_app.task():
+        id_ = work.enqueue()
+    with ExitStack() as stack:
+        with working(db_app) as thread:
+            assert began.wait(timeout=30)
+            stack.enter_context(db_app.task())
+            get_db().connection()
+            locked.set()
+        assert not thread.is_alive()
+    assert Jobs(db_app).find(id_).state == "running"
+
+
+@pytest.mark.backend("postgresql")
+def test_end_of_a_job_is_written_by_another_connection(db_app: CustomFlask) -> None:
+    """When the worker's own, which is idle while the job runs, was cut meanwhile: the job is not run again."""
+    runs = []
+
+    @job(retries=0)
+    def work() -> None:
+        runs.append(1)
+        backend = t.cast("Attempt", find_attempt()).taker.link.raw().info.backend_pid
+        # By a task of its own: that of the job has no transaction.
+        with db_app.task():
+            get_db().execute(sa.text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": backend})
+
+    with db_app.task():
+        id_ = work.enqueue()
+    assert [ended.state for ended in drain(db_app)] == ["done"]
+    assert (len(runs), Jobs(db_app).find(id_).state) == (1, "done")
 
 
 def lose_answer(session: sa.orm.Session) -> None:
