@@ -15,6 +15,7 @@ from ...data import get_db
 from ...tasks import get_task, new_id, open_task
 from ..functions import job
 from ..models import Job
+from ..progress import find_attempt
 from ..state import get_state
 from .models import OPEN, Mail, Recipient
 from .rendering import render
@@ -121,7 +122,7 @@ def deliver_mail(mail_id: str, attempts: int) -> dict[str, int]:
     :return: how many recipients are in which state by it.
     """
     app = get_task().app
-    # No transaction is open while the server is waited for; what it said is committed with the end of the job.
+    # No transaction is open while the server is waited for.
     with open_task(app, read_only=True):
         mail = get_db().get(Mail, mail_id, options=[undefer(Mail.content)])
     if mail is None or mail.attempts != attempts:
@@ -132,7 +133,14 @@ def deliver_mail(mail_id: str, attempts: int) -> dict[str, int]:
         return {}
     transfer: Transfer = app.extensions["myapp.mail"]
     replies = transfer(find_server(app.config), mail.sender, addresses, mail.content)
-    return dict(Counter(_write_down(mail_id, attempts, replies)))
+
+    def write_down() -> list[str]:
+        # By itself, so that it can be repeated: what the server has taken would be handed in again.
+        with open_task(app):
+            return _write_down(mail_id, attempts, replies)
+
+    attempt = find_attempt()
+    return dict(Counter(write_down() if attempt is None else attempt.insist(write_down)))
 
 
 def _write_down(mail_id: str, attempts: int, replies: dict[str, Reply]) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from myapp import Message, after_commit, get_db, send_mail, task
+from myapp.core.data import sqlite
 from myapp.core.errors import MailError, NoTaskError, ReadOnlyTaskError, TaskEndedError
 from myapp.core.work import Job, drain, get_state
 from myapp.core.work.mail import RETRY_AFTER, Mail, queue_attempt
@@ -236,6 +237,35 @@ def test_a_zombie_writes_nothing_down(
 
     assert fates(mail_id) == {A: ("queued", 0, "")}
     assert deliver() == []
+
+
+def test_a_delivered_mail_is_written_down_when_the_database_is_there_again(
+    mail_app: CustomFlask,
+    smtp: MailHost,
+    deliver: Deliver,
+    fates: ReadFates,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """SQLite's write lock was somebody else's, or the connections to PostgreSQL were cut: it is not handed in again."""
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.5)
+    smtp.pauses_at = "DATA"
+    mail_id = send(mail_app)
+    ended: list[str] = []
+    worker = threading.Thread(target=lambda: ended.extend(deliver()))
+    worker.start()
+    smtp.wait_until_paused()
+    bell = threading.Event()
+    with mail_app.task():
+        cut = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        is_sqlite = get_db().get_bind().dialect.name == "sqlite"
+        get_db().execute(sa.text("SELECT 1" if is_sqlite else f"{cut} AND application_name = 'myapp'"))
+        smtp.go_on()
+        while worker.is_alive() and "could not be written down" not in caplog.text:
+            bell.wait(0.01)
+    worker.join(60)
+
+    assert (ended, fates(mail_id)[A][:2], len(smtp.received)) == (["done"], ("sent", 1), 1)
 
 
 def test_a_mail_that_is_tried_again_during_an_attempt_reaches_everybody(
