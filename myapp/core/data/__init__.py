@@ -35,7 +35,7 @@ from .registry import (
 )
 from .schema import ensure_schema, find_failure, find_failures, look_at_schema, upgrades_by_itself
 from .session import TaskSession, get_db, note_write
-from .sqlite import lock_of, retried
+from .sqlite import lock_of, path_of, retried
 from .types import UTCDateTime
 
 if t.TYPE_CHECKING:
@@ -72,6 +72,7 @@ __all__ = [
     "model_packages",
     "note_write",
     "owner_package",
+    "path_of",
     "positions",
     "register_migrations",
     "retried",

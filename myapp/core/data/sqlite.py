@@ -104,7 +104,12 @@ os.register_at_fork(after_in_child=_renew_locks)
 
 def lock_of(engine: Engine) -> WriteLock:
     """Return the write lock of the file of ``engine``; keep it for as long as it may be needed."""
-    return _locks.setdefault(os.path.realpath(str(engine.url.database)), WriteLock())
+    return _locks.setdefault(path_of(engine), WriteLock())
+
+
+def path_of(engine: Engine) -> str:
+    """Return the path of the file of ``engine``: one for each database, also where links lead to it."""
+    return os.path.realpath(str(engine.url.database))
 
 
 def nested_write(task: Task) -> str:

@@ -10,7 +10,7 @@ import os
 import socket
 import typing as t
 
-from ..data import get_engine
+from ..data import get_engine, path_of
 from ..tasks import new_id
 from .advisory import AdvisoryPresence
 from .files import FilePresence
@@ -70,7 +70,7 @@ class Presence(t.Protocol):
 def create_presence(app: Flask) -> Presence:
     """Return the presence that fits the database of ``app``; it holds nothing yet."""
     engine = get_engine(app)
-    return FilePresence(str(engine.url.database)) if engine.dialect.name == "sqlite" else AdvisoryPresence(engine)
+    return FilePresence(path_of(engine)) if engine.dialect.name == "sqlite" else AdvisoryPresence(engine)
 
 
 def ask_to_stop(app: Flask, job_id: str, owner: str) -> None:

@@ -11,6 +11,7 @@ import time
 import typing as t
 from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -31,7 +32,7 @@ from myapp.testing import Jobs
 from tests.conftest import Item
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from myapp import CustomFlask
     from myapp.core.work.advisory import AdvisoryPresence
@@ -600,6 +601,22 @@ def test_files_of_idle_workers_that_died_are_cleared_away(db_app: CustomFlask) -
         Worker(db_app).tend(living)
         assert sorted(os.listdir(folder)) == sorted([living.owner, other.owner])
         assert other.presence.is_alive(living.owner)
+
+
+@pytest.mark.backend("sqlite")
+def test_worker_lives_for_those_who_open_the_database_by_another_name(
+    db_app: CustomFlask, make_app: Callable[..., CustomFlask]
+) -> None:
+    """A symbolic link, say: it is one database, and one folder of workers."""
+    path = Path(str(get_engine(db_app).url.database))
+    link = path.with_name("link.sqlite3")
+    link.symlink_to(path)
+    linked = make_app(config={"MYAPP_DATABASE_URL": f"sqlite:///{link}", "MYAPP_BLUEPRINT_PACKAGES": ()})
+    enqueue(db_app, "a")
+    with Taker(db_app) as living, Taker(linked) as other:
+        assert living.take() is not None
+        assert other.presence.is_alive(living.owner)
+        assert requeue_dead(other) == []
 
 
 @pytest.mark.backend("sqlite")
