@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import typing as t
 from datetime import timedelta
@@ -10,6 +11,7 @@ from ..errors import JobCancelledError, JobLostError
 from .failure import Failure, describe
 from .ledger import write_end
 from .outcome import expiry
+from .presence import create_presence
 from .state import get_state, notify_changed
 
 if t.TYPE_CHECKING:
@@ -104,14 +106,26 @@ def _why(app: Flask, orphan: Orphan, now: datetime) -> Failure:
     return Failure("lost", f"Its worker ({orphan.owner}) ended while it ran: killed, out of memory, or by the job.")
 
 
-def give_back(execute: Execute, app: Flask, owner: str) -> int:
+def give_back(link: Link, app: Flask, owner: str) -> int:
     """Make what ``owner`` has taken ready again, without burning the attempts; return how many jobs that are.
 
-    Only for a worker that has not begun them, or whose process is gone.
+    One that somebody cancelled is cancelled. Only for a worker that has not begun them, or whose process is gone.
     """
-    state = get_state(app)
+    state, presence = get_state(app), create_presence(app)
+    taken = [orphan for row in link.read(state.dialect["running"]) if (orphan := Orphan(*row)).owner == owner]
+    unwanted = [orphan for orphan in taken if presence.was_cancel_asked(orphan.id, owner)]
     parameters = {"owner": owner, "now": state.dialect.moment(state.clock.now())}
-    return execute(state.dialect["give_back"], parameters).rowcount
+    cancelled = []
+    with link.begin() as execute:
+        for orphan in unwanted:
+            # Somebody else may have taken it from the dead worker first.
+            with contextlib.suppress(JobLostError):
+                _give_to_others(execute, app, orphan, is_cancelled=True)
+                cancelled.append(orphan.id)
+        number = execute(state.dialect["give_back"], parameters).rowcount
+    for id_ in cancelled:
+        notify_changed(app, id_, "cancelled")
+    return number
 
 
 def expire(link: Link, app: Flask, since: datetime | None = None) -> None:

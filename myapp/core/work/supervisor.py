@@ -14,6 +14,7 @@ import typing as t
 from ..runtime import get_runtime
 from .bell import Bell
 from .link import Link
+from .presence import create_presence
 from .recovery import give_back
 from .slot import SIGNALS, Board, run_slot
 
@@ -144,8 +145,8 @@ class Supervisor:
             return
         link = Link(self.app)
         try:
-            with link.begin() as execute:
-                number = give_back(execute, self.app, place.board.owner)
+            number = give_back(link, self.app, place.board.owner)
+            create_presence(self.app).forget(place.board.owner)
             if number:
                 logger.warning("The job of worker %s is given back: the grace is over.", place.board.owner)
         except Exception:

@@ -152,8 +152,7 @@ class Worker:
 
     def _give_back(self, taker: Taker) -> None:
         """Give back what was taken and has not begun."""
-        with taker.link.begin() as execute:
-            give_back(execute, self.app, taker.owner)
+        give_back(taker.link, self.app, taker.owner)
 
     def _wait(self, taker: Taker) -> None:
         """Wait until there may be something to do."""

@@ -138,6 +138,7 @@ def test_jobs_are_given_back_although_one_of_them_holds_the_lock(tmp_path: Path)
         assert process.wait(timeout=20) == 0
         rows = [work.find(id_) for id_ in (pids[min(pids)], writer)]
         assert [(row.state, row.attempts) for row in rows] == [("ready", 0), ("ready", 0)]
+        assert list(tmp_path.glob("instance/*-workers/*")) == []
 
 
 def _is_alive(pid: int) -> bool:

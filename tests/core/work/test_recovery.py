@@ -36,6 +36,7 @@ if t.TYPE_CHECKING:
 
     from myapp import CustomFlask
     from myapp.core.work.advisory import AdvisoryPresence
+    from myapp.core.work.ledger import Claim
 
 
 @job(retries=1)
@@ -112,8 +113,7 @@ def test_zombie_that_comes_back_commits_nothing(db_app: CustomFlask, names: t.An
     with Taker(db_app) as zombie, Taker(db_app) as other:
         claim = zombie.take()
         assert claim is not None
-        with other.link.begin() as execute:
-            give_back(execute, db_app, zombie.owner)
+        give_back(other.link, db_app, zombie.owner)
         assert (Jobs(db_app).find(id_).state, Jobs(db_app).find(id_).attempts) == ("ready", 0)
         taken = other.take()
         assert taken is not None
@@ -121,6 +121,19 @@ def test_zombie_that_comes_back_commits_nothing(db_app: CustomFlask, names: t.An
         assert Attempt(claim, zombie).run().state == "lost"
     assert names() == ["once"]
     assert Jobs(db_app).find(id_).state == "done"
+
+
+def test_job_that_is_given_back_after_it_was_cancelled_does_not_run_again(db_app: CustomFlask) -> None:
+    """Somebody did not want it any more: of what its worker had taken the rest is ready."""
+    wanted, unwanted = enqueue(db_app, "a", "b")
+    dying = Taker(db_app)
+    with dying, Taker(db_app) as other:
+        assert [t.cast("Claim", dying.take()).id for _ in range(2)] == [wanted, unwanted]
+        with db_app.app_context():
+            assert cancel(unwanted) == "running"
+        assert give_back(other.link, db_app, dying.owner) == 1
+    rows = [Jobs(db_app).find(id_) for id_ in (wanted, unwanted)]
+    assert [(row.state, row.attempts) for row in rows] == [("ready", 0), ("cancelled", 1)]
 
 
 def test_two_workers_never_take_the_same_job(db_app: CustomFlask) -> None:
