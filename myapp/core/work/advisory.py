@@ -55,6 +55,7 @@ class AdvisoryPresence:
         self._owner = owner
         with self._mutex:
             self._connect()
+        self._renew_at = time.monotonic() + RENEW_SECONDS
 
     def release(self) -> None:
         """End the connection, and with it the lock."""
@@ -63,23 +64,29 @@ class AdvisoryPresence:
             self._disconnect()
 
     def beat(self, now: datetime) -> None:
-        """Renew the lease, find out whether the lock is still there, and send the last report."""
+        """Find out whether the lock is still there, take it again if not, renew the lease, and send the last report."""
         pending, self._pending = self._pending, None
         if pending is not None:
             self._send(*pending)
-        if time.monotonic() < self._renew_at:
-            return
-        mine = sa.update(Job).where(Job.state == "running", Job.owner == self._owner)
         with self._mutex:
             if self._owner is None:
                 return
             if self._connection is None:
                 self._connect()
             try:
-                self._execute(mine.values(lease_until=now + LEASE))
-                self._renew_at = time.monotonic() + RENEW_SECONDS
+                self._renew(now)
             except SQLAlchemyError as error:
                 self._lose(error)
+                self._connect()
+                self._renew(now)
+
+    def _renew(self, now: datetime) -> None:
+        if time.monotonic() < self._renew_at:
+            self._execute(sa.select(1))
+            return
+        mine = sa.update(Job).where(Job.state == "running", Job.owner == self._owner)
+        self._execute(mine.values(lease_until=now + LEASE))
+        self._renew_at = time.monotonic() + RENEW_SECONDS
 
     def report(self, claim: Claim, report: Report) -> None:
         """Write the report into the row; nobody waits for it, because the job touches its row at its end only."""
@@ -155,7 +162,6 @@ class AdvisoryPresence:
             # Without the lock it would say nothing.
             self._disconnect()
             raise
-        self._renew_at = time.monotonic() + RENEW_SECONDS
 
     def _lose(self, error: SQLAlchemyError) -> None:
         """Let the next beat open another connection: the job itself has one of its own, and goes on."""
@@ -171,7 +177,7 @@ class AdvisoryPresence:
 
     def _execute(self, statement: sa.Executable) -> sa.CursorResult[t.Any]:
         connection = t.cast("sa.Connection", self._connection)
-        try:
-            return t.cast("sa.CursorResult[t.Any]", connection.execute(statement))
-        finally:
-            connection.commit()
+        result = t.cast("sa.CursorResult[t.Any]", connection.execute(statement))
+        # After an error the connection is closed, which ends its transaction as well.
+        connection.commit()
+        return result

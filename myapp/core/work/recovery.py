@@ -26,6 +26,9 @@ logger = logging.getLogger("myapp.work")
 
 #: How long whoever asked for a job is told that its result has expired.
 TOMBSTONE_KEPT = timedelta(days=7)
+#: What is left of the lease of a worker that does not hold its lock. One that lives, and whose connection was cut,
+#: takes the lock again at its next beat and renews the lease.
+DOUBT = timedelta(seconds=0.5)
 
 
 class Orphan(t.NamedTuple):
@@ -62,8 +65,20 @@ def requeue_dead(taker: Taker) -> list[str]:
 
 def _is_gone(taker: Taker, owner: str, orphans: list[Orphan]) -> bool:
     state = get_state(taker.app)
+    now = state.clock.now()
     leases = [state.dialect.parsed(orphan.lease_until) for orphan in orphans if orphan.lease_until is not None]
-    return bool(leases and max(leases) < state.clock.now()) or not taker.presence.is_alive(owner)
+    if leases and max(leases) < now:
+        return True
+    if taker.presence.is_alive(owner):
+        return False
+    if leases and max(leases) > now + DOUBT:
+        # In the row, because whoever looks may be killed before the next look.
+        until = state.dialect.moment(now + DOUBT)
+        with taker.link.begin() as execute:
+            for orphan in orphans:
+                execute(state.dialect["doubt"], {"id": orphan.id, "lease_until": orphan.lease_until, "until": until})
+    # Without a lease, on SQLite, what the kernel says is so.
+    return not leases
 
 
 def _requeue(taker: Taker, owner: str, orphans: list[Orphan]) -> list[str]:

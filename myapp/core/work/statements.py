@@ -82,6 +82,10 @@ STATEMENTS = {
         SELECT id, func, owner, attempts, max_attempts, timeout, started, lease_until FROM jobs
         WHERE state = 'running'
     """,
+    # Only if its worker has not renewed it meanwhile.
+    "doubt": """
+        UPDATE jobs SET lease_until = :until WHERE id = :id AND state = 'running' AND lease_until = :lease_until
+    """,
     # Of a worker that is gone and had begun nothing, or was not given the time to end it: the attempt is not burned.
     "give_back": """
         UPDATE jobs SET state = 'ready', attempts = attempts - 1, owner = NULL, lease_until = NULL, run_at = :now

@@ -63,6 +63,13 @@ def die(taker: Taker) -> None:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key_of(taker.owner))))
 
 
+def requeue(taker: Taker) -> list[str]:
+    """Look for the jobs of dead workers; on PostgreSQL twice, because the first look ends their leases only."""
+    found = requeue_dead(taker)
+    get_state(taker.app).clock.advance(1)
+    return found + requeue_dead(taker)
+
+
 def test_job_of_a_dead_worker_is_ready_at_once(db_app: CustomFlask) -> None:
     """And dead after its last try; the job of one that lives is left alone."""
     one, two = enqueue(db_app, "a", "b")
@@ -73,7 +80,7 @@ def test_job_of_a_dead_worker_is_ready_at_once(db_app: CustomFlask) -> None:
         assert [taker.take().id for taker in (living, dying)] == [one, two]  # type: ignore[union-attr]
         assert requeue_dead(other) == []
         die(dying)
-        assert requeue_dead(other) == [two]
+        assert requeue(other) == [two]
         assert requeue_dead(other) == []
         row = Jobs(db_app).find(two)
         assert (row.state, row.attempts, row.owner) == ("ready", 1, None)
@@ -81,7 +88,7 @@ def test_job_of_a_dead_worker_is_ready_at_once(db_app: CustomFlask) -> None:
         again.__enter__()
         assert again.take() is not None
         die(again)
-        assert requeue_dead(other) == [two]
+        assert requeue(other) == [two]
         failure = t.cast("Failure", Failure.from_text(Jobs(db_app).find(two).error))
         assert (Jobs(db_app).find(two).state, failure.kind) == ("dead", "lost")
         assert Jobs(db_app).find(one).state == "running"
@@ -103,7 +110,7 @@ def test_parts_above_hear_of_jobs_that_nobody_runs(db_app: CustomFlask) -> None:
             dying.__enter__()
             assert dying.take() is not None
             die(dying)
-            requeue_dead(other)
+            requeue(other)
     assert heard == [(waiting, "cancelled"), (orphan, "ready"), (orphan, "dead")]
 
 
@@ -240,9 +247,14 @@ def test_progress_outside_of_a_job_does_nothing(db_app: CustomFlask) -> None:
 
 
 @pytest.mark.backend("postgresql")
-@pytest.mark.parametrize("notices", ["progress", "cancel"])
-def test_job_goes_on_when_the_connection_beside_it_is_cut(db_app: CustomFlask, notices: str) -> None:
-    """The one that says that the worker lives: whatever finds out, the next beat opens another one."""
+@pytest.mark.parametrize("notices", ["progress", "cancel", "beat"])
+def test_job_goes_on_when_the_connection_beside_it_is_cut(
+    db_app: CustomFlask, notices: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The one that says that the worker lives: whatever finds out, the next beat opens another one.
+
+    Nobody who looks in between takes the worker for dead, then or later; the log says what has happened.
+    """
     enqueue(db_app, "a")
     with Taker(db_app) as taker, Taker(db_app) as other:
         claim = taker.take()
@@ -253,11 +265,15 @@ def test_job_goes_on_when_the_connection_beside_it_is_cut(db_app: CustomFlask, n
             get_db().execute(sa.text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": backend})
         if notices == "progress":
             presence.report(claim, (0.5, None))
-        else:
+        elif notices == "cancel":
             assert not presence.is_cancel_asked(claim)
         assert not other.presence.is_alive(taker.owner)
+        assert requeue_dead(other) == []
         presence.beat(get_state(db_app).clock.now())
+        assert "terminating connection" in caplog.text
         assert other.presence.is_alive(taker.owner)
+        assert requeue_dead(other) == []
+        get_state(db_app).clock.advance(1)
         assert requeue_dead(other) == []
         assert Attempt(claim, taker).run().state == "done"
 
@@ -584,7 +600,7 @@ def test_files_of_workers_are_cleared_away(db_app: CustomFlask) -> None:
         assert dying.take() is not None
         die(dying)
         assert len(os.listdir(folder)) == 2
-        requeue_dead(living)
+        requeue(living)
         assert len(os.listdir(folder)) == 1
     assert os.listdir(folder) == []
 
@@ -603,7 +619,7 @@ def test_files_of_idle_workers_that_died_are_cleared_away(db_app: CustomFlask) -
         # It has died after the last look for the jobs of the dead: that one is cancelled all the same.
         living.presence.sweep()
         assert not living.presence.is_alive(dying.owner)
-        assert requeue_dead(living) == [id_]
+        assert requeue(living) == [id_]
         assert Jobs(db_app).find(id_).state == "cancelled"
         for _ in range(3):
             idle = Taker(db_app)
