@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import json
 import logging
+import threading
 import typing as t
 from datetime import timedelta
 
@@ -92,11 +93,11 @@ class Attempt:
             contextvars.Context().run(self._run)
         except JobLostError as error:
             return self._lost(error)
-        # It is for the worker.
-        except KeyboardInterrupt:
-            raise
         # SystemExit and what libraries make of it, asyncio.CancelledError for one: they end the job and not its worker.
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
+            # Python raises it where the keys of a terminal are heard, and there it is for the worker.
+            if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+                raise
             if not self.has_committed:
                 return self._fail(error)
             summary = describe(error).summary

@@ -532,6 +532,10 @@ def be_cancelled() -> None:
     raise asyncio.CancelledError("a library's time-out")
 
 
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
 def raise_unspeakable() -> None:
     raise Unspeakable
 
@@ -554,7 +558,7 @@ def test_failure_is_text_that_can_be_stored_and_shown() -> None:
     assert "caf?.csv" in t.cast("str", failure.traceback)
 
 
-@pytest.mark.parametrize("function", [be_cancelled, raise_unspeakable, name_a_file, answer_what_is_not_json])
+@pytest.mark.parametrize("function", [be_cancelled, interrupt, raise_unspeakable, name_a_file, answer_what_is_not_json])
 def test_no_job_ends_its_worker(db_app: CustomFlask, function: t.Any) -> None:
     """Whatever it raises, reports or answers: it ends, its worker goes on."""
     made = job(retries=0, name=f"odd {function.__name__}")(function)
