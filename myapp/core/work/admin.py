@@ -118,7 +118,8 @@ def retry(job_id: str) -> str | None:
     :return: what it was, or None when there is none.
     :raises JobError: when it waits, runs or is done; when it has expired; when another one has its unique key.
     """
-    job = get_db().get(Job, job_id)
+    # As it is now, and until the commit: somebody else may try it again at the same time.
+    job = get_db().get(Job, job_id, populate_existing=True, with_for_update=True)
     if job is None:
         return None
     before = job.state

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from myapp import ApiException, after_commit, get_db, job, progress
 from myapp.core.data import get_engine, sqlite
-from myapp.core.errors import JobLostError
+from myapp.core.errors import JobError, JobLostError
 from myapp.core.signals import job_changed
 from myapp.core.work import Attempt, Failure, Job, Taker, cancel, drain, find_job, get_state, retry
 from myapp.core.work.advisory import key_of
@@ -327,6 +327,47 @@ def test_cancelled_job_that_fails_is_not_tried_again(db_app: CustomFlask) -> Non
         again = taker.take()
         assert again is not None
         assert Attempt(again, taker).run().state == "done"
+
+
+@pytest.mark.backend("postgresql")
+def test_job_that_was_tried_again_by_two_runs_once_more(db_app: CustomFlask) -> None:
+    """What the second one has seen is not so any more: the job is done by then."""
+
+    @job(retries=0)
+    def work() -> None:
+        runs.append(1)
+        if len(runs) == 1:
+            raise ArithmeticError
+
+    runs: list[int] = []
+    with db_app.task():
+        id_ = work.enqueue()
+    drain(db_app)
+    with db_app.task():
+        seen = get_db().get_one(Job, id_)
+        assert seen.state == "dead"
+        with db_app.task():
+            assert retry(id_) == "dead"
+        with Taker(db_app) as taker:
+            claim = taker.take()
+            assert claim is not None
+            assert Attempt(claim, taker).run().state == "done"
+        with pytest.raises(JobError, match="is done"):
+            retry(id_)
+    assert (len(runs), drain(db_app)) == (2, [])
+
+
+@pytest.mark.backend("postgresql")
+def test_job_that_is_tried_again_is_locked(db_app: CustomFlask) -> None:
+    """Until the commit: who tries it again at the same time waits before looking at it, and not afterwards."""
+    [id_] = enqueue(db_app, "a")
+    with db_app.app_context():
+        assert cancel(id_) == "cancelled"
+    with db_app.task():
+        assert retry(id_) == "cancelled"
+        with pytest.raises(OperationalError, match="FOR UPDATE"), db_app.task():
+            get_db().execute(sa.text("SET LOCAL lock_timeout = '50ms'"))
+            retry(id_)
 
 
 @pytest.mark.backend("sqlite")
