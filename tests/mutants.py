@@ -562,6 +562,20 @@ MUTANTS = [
         "tests/core/work/test_recovery.py::test_job_of_a_dead_worker_is_ready_at_once",
     ),
     Mutant(
+        "a cancelled job is given back",
+        CORE + "work/recovery.py",
+        " if presence.was_cancel_asked(orphan.id, owner)]",
+        " if not orphan]",
+        "tests/core/work/test_recovery.py::test_job_that_is_given_back_after_it_was_cancelled_does_not_run_again",
+    ),
+    Mutant(
+        "a job that is over is left to others while the database is busy",
+        CORE + "work/insist.py",
+        "(tries >= TRIES and gives_up())",
+        "tries >= TRIES",
+        "tests/core/work/test_recovery.py::test_end_of_a_job_waits_for_the_write_lock",
+    ),
+    Mutant(
         "an expired job is tried again, without its arguments",
         CORE + "work/admin.py",
         "    if is_expired(job):\n",
