@@ -543,7 +543,7 @@ MUTANTS = [
     Mutant(
         "a job commits without its end",
         CORE + "work/run.py",
-        "            self._write_done(session.connection().exec_driver_sql)\n",
+        "            self._write_done(connection.exec_driver_sql)\n",
         "",
         "tests/core/work/test_ledger.py::test_job_runs_after_the_commit_and_leaves_its_result",
     ),

@@ -172,7 +172,9 @@ class Attempt:
         session: TaskSession | None = self.task.resource(RESOURCE)
         # The prepare step comes back when a function of it has written.
         if session is not None and not self.task.is_read_only and self._resource.commit is not None:
-            self._write_done(session.connection().exec_driver_sql)
+            # It has one already, unless the job has left all of its writes for the end.
+            connection = self.insist(session.connection)
+            self._write_done(connection.exec_driver_sql)
             self._resource.commit = None
 
     def _commit(self) -> None:

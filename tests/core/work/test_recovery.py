@@ -461,37 +461,54 @@ def wait_for(app: CustomFlask, *ids: str) -> list[tuple[str, int]]:
 
 
 @pytest.mark.backend("sqlite")
-@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("end", ["it is done", "it has left a row", "it fails"])
+@pytest.mark.parametrize("holder", ["this process", "another one"])
 def test_end_of_a_job_waits_for_the_write_lock(
-    db_app: CustomFlask, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, fails: bool
+    db_app: CustomFlask, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, end: str, holder: str
 ) -> None:
     """However long somebody else holds it: the job is not run again, and the log says once what is waited for."""
     monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
+    # The others would wait for 10 s inside SQLite.
+    get_engine(db_app).dispose()
     began, locked, bell = threading.Event(), threading.Event(), threading.Event()
     runs = []
 
-    @job(atomic=False, retries=0)
+    @job(atomic=end == "it has left a row", retries=0)
     def work() -> None:
         runs.append(1)
         began.set()
         locked.wait(timeout=30)
-        if fails:
+        if end == "it has left a row":
+            get_db().add(Item(name="left"))
+        elif end == "it fails":
             raise ArithmeticError
 
     with db_app.task():
         id_ = work.enqueue()
     with working(db_app) as thread:
         assert began.wait(timeout=30)
-        with db_app.task():
-            get_db().connection()
+        with holding(db_app, holder):
             locked.set()
             while "database is locked" not in caplog.text and thread.is_alive():
                 bell.wait(0.01)
             # Two more tries fail as well.
             bell.wait(0.7)
-        assert wait_for(db_app, id_) == [("dead" if fails else "done", 1)]
+        assert wait_for(db_app, id_) == [("dead" if end == "it fails" else "done", 1)]
     assert (len(runs), caplog.text.count("tried again until it is")) == (1, 1)
     assert "cannot reach the ledger" not in caplog.text
+
+
+@contextmanager
+def holding(app: CustomFlask, holder: str) -> Iterator[None]:
+    """Hold SQLite's write lock until the block ends."""
+    if holder == "this process":
+        with app.task():
+            get_db().connection()
+            yield
+        return
+    with closing(sqlite3.connect(str(get_engine(app).url.database), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
 
 
 @pytest.mark.backend("sqlite")
