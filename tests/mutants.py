@@ -655,9 +655,23 @@ MUTANTS = [
     Mutant(
         "a mail goes again to those who have it",
         CORE + "work/mail/sending.py",
-        "for recipient in mail.recipients if recipient.state in OPEN]",
-        "for recipient in mail.recipients]",
+        "[recipient.address for recipient in mail.recipients if recipient.state in OPEN]",
+        "[recipient.address for recipient in mail.recipients]",
         "tests/core/work/mail/test_sending.py::test_each_recipient_has_a_fate_of_its_own",
+    ),
+    Mutant(
+        "a mail whose job has died waits for ever",
+        CORE + "work/worker.py",
+        "            settle_abandoned(self.app, taker.link)\n",
+        "",
+        "tests/core/work/mail/test_sending.py::test_a_mail_outlives_its_job",
+    ),
+    Mutant(
+        "who is beyond a server's limit is left out",
+        CORE + "work/mail/smtp.py",
+        "        return others\n",
+        "        return []\n",
+        "tests/core/work/mail/test_smtp.py::test_those_beyond_the_limit_of_a_transaction_are_in_the_next",
     ),
     Mutant(
         "a zombie writes down what became of a mail",

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ..data import ensure_schema
 from ..errors import SchemaError
 from .bell import Bell
+from .mail.sending import settle_abandoned
 from .recovery import expire, give_back, requeue_dead
 from .run import Attempt
 from .state import get_state
@@ -180,6 +181,7 @@ class Worker:
             expire(taker.link, self.app, self._expired_until)
             self._expired_until = moment
             taker.presence.sweep()
+            settle_abandoned(self.app, taker.link)
 
 
 class _Pulse:

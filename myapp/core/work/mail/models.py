@@ -15,6 +15,8 @@ STATES = ("queued", "retry", "sent", "dead", "captured")
 #: Those for whom there is something to be done.
 OPEN = ("queued", "retry")
 
+_IS_OPEN = sa.text("state IN ('queued', 'retry')")
+
 
 class Mail(Model):
     """A mail as it is sent, byte by byte, at every attempt."""
@@ -52,7 +54,11 @@ class Recipient(Model):
     """One mailbox that a mail goes to; every attempt settles each one for itself."""
 
     __tablename__ = "mails_recipients"
-    __table_args__ = (sa.UniqueConstraint("mail_id", "address"),)
+    __table_args__ = (
+        sa.UniqueConstraint("mail_id", "address"),
+        # Those who wait are few, and are looked for again and again.
+        sa.Index("ix_mails_recipients_open", "mail_id", sqlite_where=_IS_OPEN, postgresql_where=_IS_OPEN),
+    )
     __public__ = ("address", "state", "attempts", "next_at", "settled", "reply")
 
     id: Mapped[int] = mapped_column(primary_key=True)

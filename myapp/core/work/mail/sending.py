@@ -20,13 +20,16 @@ from ..state import get_state
 from .models import OPEN, Mail, Recipient
 from .rendering import render
 from .server import find_sender, find_server
+from .transfer import Reply
 
 if t.TYPE_CHECKING:
     from datetime import datetime
 
+    from flask import Flask
     from flask_mail import Message
 
-    from .transfer import Reply, Transfer
+    from ..link import Link
+    from .transfer import Transfer
 
 logger = logging.getLogger("myapp.mail")
 
@@ -34,6 +37,20 @@ logger = logging.getLogger("myapp.mail")
 RETRY_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 480))
 #: A worker ends an attempt that is not over this long after its own end: a name that nobody looks up, say.
 GRACE_SECONDS = 60.0
+#: How many mails without a job are settled in one go: the worker that does it takes no jobs meanwhile.
+MAXIMUM_ABANDONED = 100
+#: Mails that somebody waits for and no job hands in. As text, as the statements of the ledger are: it is asked by every
+#: worker at its start.
+ABANDONED = """
+    SELECT id FROM mails
+    WHERE id IN (SELECT mail_id FROM mails_recipients WHERE state IN ('queued', 'retry'))
+    AND NOT EXISTS (
+        SELECT 1 FROM jobs WHERE unique_key = 'myapp.deliver_mail ' || mails.id || ' ' || mails.attempts
+        AND state IN ('ready', 'running') AND unique_key IS NOT NULL
+    )
+"""
+CANCELLED = "The job that was to hand the mail in was cancelled."
+FAILED = "The job that was to hand the mail in failed, or lost its worker, in each of its tries: flask jobs list."
 
 
 def send_mail(message: Message) -> str:
@@ -104,10 +121,13 @@ def retry_mail(mail: Mail) -> int:
 def _hurry(mail: Mail) -> None:
     """Make due the attempt that waits for its time, if it was there before."""
     now = get_state(get_task().app).clock.now()
-    key = f"{deliver_mail.name} {_unique_key(mail.id, mail.attempts)}"
-    get_db().execute(
-        sa.update(Job).where(Job.unique_key == key, Job.state == "ready", Job.run_at > now).values(run_at=now)
-    )
+    waits = sa.update(Job).where(Job.unique_key == _job_key(mail), Job.state == "ready", Job.run_at > now)
+    get_db().execute(waits.values(run_at=now))
+
+
+def _job_key(mail: Mail) -> str:
+    """Return what the ledger has as the unique key of the next attempt."""
+    return f"{deliver_mail.name} {_unique_key(mail.id, mail.attempts)}"
 
 
 def _unique_key(mail_id: str, attempts: int) -> str:
@@ -172,12 +192,40 @@ def settle(recipient: Recipient, reply: Reply, now: datetime) -> None:
     if reply.is_accepted:
         recipient.state, recipient.settled = "sent", now
     elif reply.is_refused_for_good or recipient.attempts > len(RETRY_AFTER):
-        recipient.state, recipient.settled = "dead", now
-        logger.warning(
-            "Mail %s is given up for one recipient: %s See: flask mail show %s",
-            recipient.mail_id,
-            reply.text,
-            recipient.mail_id,
-        )
+        _give_up(recipient, reply.text, now)
     else:
         recipient.state, recipient.next_at = "retry", now + RETRY_AFTER[recipient.attempts - 1]
+
+
+def _give_up(recipient: Recipient, why: str, now: datetime) -> None:
+    recipient.state, recipient.settled, recipient.next_at, recipient.reply = "dead", now, None, why
+    logger.warning(
+        "Mail %s is given up for one recipient: %s See: flask mail show %s", recipient.mail_id, why, recipient.mail_id
+    )
+
+
+def settle_abandoned(app: Flask, link: Link) -> None:
+    """Settle the recipients who wait for a mail that no job hands in any more; workers do it now and then.
+
+    A job that was cancelled gives them up. One that is out of tries, because it ended its workers say, was an attempt
+    that failed: the next one comes in its time, and after the last one they are given up.
+    """
+    for (mail_id,) in link.read(f"{ABANDONED} LIMIT {MAXIMUM_ABANDONED}"):
+        with open_task(app):
+            _settle_abandoned(mail_id)
+
+
+def _settle_abandoned(mail_id: str) -> None:
+    db, now = get_db(), get_state(get_task().app).clock.now()
+    mail = db.get(Mail, mail_id, with_for_update=True)
+    # Another worker may have been faster, or somebody has asked for another attempt meanwhile.
+    if mail is None or db.scalar(sa.text(f"{ABANDONED} AND mails.id = :id"), {"id": mail_id}) is None:
+        return
+    waiting = [recipient for recipient in mail.recipients if recipient.state in OPEN]
+    last = sa.select(Job.state).where(Job.unique_key == _job_key(mail)).order_by(Job.finished.desc()).limit(1)
+    if db.scalar(last) == "cancelled":
+        for recipient in waiting:
+            _give_up(recipient, CANCELLED, now)
+    else:
+        replies = {recipient.address: Reply(None, FAILED) for recipient in waiting}
+        _write_down(mail.id, mail.attempts, replies)

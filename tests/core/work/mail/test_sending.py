@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from myapp import Message, after_commit, get_db, send_mail, task
 from myapp.core.data import sqlite
 from myapp.core.errors import MailError, NoTaskError, ReadOnlyTaskError, TaskEndedError
-from myapp.core.work import Job, drain, get_state
+from myapp.core.work import Job, Taker, drain, get_state
 from myapp.core.work.mail import RETRY_AFTER, Mail, queue_attempt
+from myapp.core.work.worker import Worker
 from myapp.testing import bearer
 from myapp.testing.mailbox import Mailbox
 
@@ -201,6 +202,63 @@ def test_a_server_that_is_down_costs_nothing_but_time(
     (received,) = smtp.received
     assert received.message["Message-ID"] == f"<{mail_id}@example.com>"
     assert deliver(100_000) == []
+
+
+def end_job(app: CustomFlask, state: str) -> None:
+    """End the job that waits to hand a mail in, and let a worker look after what nobody does."""
+    now = get_state(app).clock.now()
+    with app.task():
+        get_db().execute(sa.update(Job).where(Job.state == "ready").values(state=state, finished=now))
+    with Taker(app) as taker:
+        Worker(app).tend(taker)
+
+
+def test_a_mail_outlives_its_job(mail_app: CustomFlask, smtp: MailHost, deliver: Deliver, fates: ReadFates) -> None:
+    """A job that has ended its workers until it was dead is an attempt that failed; a mail with a job is left alone."""
+    mail_id = send(mail_app)
+    end_job(mail_app, "dead")
+    other_id = send(mail_app, B)
+
+    state, attempts, reply = fates(mail_id)[A]
+    assert (state, attempts) == ("retry", 1)
+    assert "lost its worker" in reply
+    with Taker(mail_app) as taker:
+        Worker(mail_app).tend(taker)
+    assert fates(mail_id)[A][:2] == ("retry", 1)
+    assert fates(other_id)[B] == ("queued", 0, "")
+
+    deliver(60)
+    assert [received.recipients for received in smtp.received] == [[B], [A]]
+
+
+def test_a_mail_whose_jobs_all_die_is_given_up(mail_app: CustomFlask, deliver: Deliver, fates: ReadFates) -> None:
+    """One that ends every worker that touches it comes to an end, and is shown to whoever looks for it."""
+    mail_id = send(mail_app)
+    for _ in range(len(RETRY_AFTER) + 1):
+        end_job(mail_app, "dead")
+
+    assert fates(mail_id)[A][:2] == ("dead", 6)
+    assert deliver(1_000_000) == []
+    assert mail_id in mail_app.test_cli_runner().invoke(args=["mail", "list", "--state", "dead"]).output
+
+
+def test_a_mail_whose_job_was_cancelled_waits_for_a_person(
+    mail_app: CustomFlask, smtp: MailHost, deliver: Deliver, fates: ReadFates
+) -> None:
+    """It is not handed in until somebody asks for it; what becomes of that is what counts then."""
+    mail_id = send(mail_app)
+    end_job(mail_app, "cancelled")
+
+    assert fates(mail_id)[A] == ("dead", 0, "The job that was to hand the mail in was cancelled.")
+    assert deliver(1_000_000) == []
+
+    retry = ["mail", "retry", mail_id]
+    assert mail_app.test_cli_runner().invoke(args=retry).exit_code == 0
+    get_state(mail_app).clock.advance(1)
+    end_job(mail_app, "dead")
+    assert fates(mail_id)[A][:2] == ("retry", 1)
+    deliver(60)
+    assert len(smtp.received) == 1
 
 
 def test_two_workers_at_once_send_no_mail_twice(mail_app: CustomFlask, smtp: MailHost) -> None:
