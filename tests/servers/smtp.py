@@ -42,10 +42,14 @@ class MailHost:
     """An SMTP server in a thread; what it says to whom can be changed while it runs."""
 
     def __init__(self) -> None:
-        #: What it says to a step (``EHLO``, ``MAIL``, ``DATA``) or about an address; None drops the connection.
+        #: What it says to a step (``EHLO``, ``MAIL``, ``further MAIL`` when it has taken one, ``DATA``) or about an
+        #: address; None drops the connection.
         self.replies: dict[str, str | None] = {}
         #: The step or the address at which it says nothing until :meth:`go_on`.
         self.pauses_at: str | None = None
+        #: How many recipients it takes in one transaction, and what it says about the others.
+        self.most_recipients = 1_000
+        self.too_many = "452 too many recipients"
         #: ``user:password`` that it asks for.
         self.login = ""
         self.received: list[Received] = []
@@ -96,9 +100,8 @@ class MailHost:
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         is_known = session.authenticated or not self.login
-        reply = await self._reply(
-            server, "MAIL", "250 sender fine" if is_known else "530 5.7.0 Authentication required"
-        )
+        step = "further MAIL" if self.received else "MAIL"
+        reply = await self._reply(server, step, "250 sender fine" if is_known else "530 5.7.0 Authentication required")
         if reply.startswith("2"):
             envelope.mail_from = address
         return reply
@@ -109,7 +112,8 @@ class MailHost:
         with self._changed:
             self.asked.append(address)
             self._changed.notify_all()
-        reply = await self._reply(server, address, "250 recipient fine")
+        has_room = len(envelope.rcpt_tos) < self.most_recipients
+        reply = await self._reply(server, address, "250 recipient fine" if has_room else self.too_many)
         if reply.startswith("2"):
             envelope.rcpt_tos.append(address)
         return reply

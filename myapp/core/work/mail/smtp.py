@@ -35,6 +35,9 @@ if t.TYPE_CHECKING:
 PIECE = 65_536
 #: In the place of any reply: the server closes the connection (:rfc:`5321#section-3.8`).
 CLOSING = 421
+#: What is said of recipients for whom there is room in another transaction only (:rfc:`5321#section-4.5.3.1.10`). It
+#: may be said of a mailbox that is full as well: the transaction in which nobody is taken is the last.
+TOO_MANY_RECIPIENTS = (452, 552)
 #: :rfc:`4954#section-6`.
 AUTHENTICATION_REQUIRED = 530
 
@@ -136,21 +139,37 @@ class MailConnection(Connection):
         self.host = self.configure_host()
 
     def _hand_in(self, sender: str, recipients: Sequence[str], content: bytes) -> None:
+        waiting = list(recipients)
+        is_first = True
+        while waiting:
+            waiting = self._transact(sender, waiting, content, is_first=is_first)
+            is_first = False
+
+    def _transact(self, sender: str, recipients: list[str], content: bytes, *, is_first: bool) -> list[str]:
+        """Send the mail in one transaction; return for whom there is to be another one."""
         host = self._host
         size = [f"SIZE={len(content)}"] if host.has_extn("size") else []
         reply = _reply(*host.mail(sender, size))
         self.report(f"Sender {sender}: {reply.text}")
-        accepted = list(recipients)
-        # No verdict on the mail: the URL has no login, or no encryption, where the server wants one.
-        if reply.code == AUTHENTICATION_REQUIRED:
+        # No verdict on the mail: the URL has no login, or no encryption, where the server wants one; or the server
+        # has taken the mail before, and wants no more over this connection.
+        if reply.code == AUTHENTICATION_REQUIRED or not (is_first or reply.is_accepted):
             raise MailServerError(f"{self.server} said: {reply.text}", is_unreachable=False)
-        if reply.is_accepted:
-            accepted = self._name_recipients(recipients)
-            if not accepted:
-                return
-            reply = self._send_content(content)
-            self.report(f"Content: {reply.text}")
+        if not reply.is_accepted:
+            self.settle_rest(recipients, reply)
+            return []
+        accepted = self._name_recipients(recipients)
+        if not accepted:
+            return []
+        reply = self._send_content(content)
+        self.report(f"Content: {reply.text}")
         self.settle_rest(accepted, reply)
+        if not reply.is_accepted:
+            return []
+        others = [recipient for recipient in recipients if self.replies[recipient].code in TOO_MANY_RECIPIENTS]
+        for recipient in others:
+            del self.replies[recipient]
+        return others
 
     def _name_recipients(self, recipients: Sequence[str]) -> list[str]:
         accepted = []

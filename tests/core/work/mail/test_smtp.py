@@ -55,6 +55,35 @@ def test_each_recipient_has_the_reply_that_is_about_it(smtp: MailHost) -> None:
     assert smtp.received == [("app@example.com", ["a@example.com"], CONTENT)]
 
 
+@pytest.mark.parametrize("too_many", ["452 4.5.3 too many recipients", "552 too many recipients"])
+def test_those_beyond_the_limit_of_a_transaction_are_in_the_next(smtp: MailHost, too_many: str) -> None:
+    """At once, over the same connection, as RFC 5321 has it; with them goes who is told the same for a full mailbox."""
+    smtp.most_recipients, smtp.too_many = 2, too_many
+    smtp.replies = {"e@example.com": "452 mailbox full", "c@example.com": "550 no such mailbox"}
+    everybody = [f"{letter}@example.com" for letter in "abcdefg"]
+
+    replies = hand_in(server(smtp.port), everybody)
+
+    assert [received.recipients for received in smtp.received] == [
+        ["a@example.com", "b@example.com"],
+        ["d@example.com", "f@example.com"],
+        ["g@example.com"],
+    ]
+    assert [replies[address].code for address in everybody] == [250, 250, 550, 250, 452, 250, 250]
+    assert smtp.asked.count("c@example.com") == 1
+
+
+@pytest.mark.parametrize("said", ["550 enough for one connection", None])
+def test_what_goes_wrong_in_a_further_transaction_gives_nobody_up(smtp: MailHost, said: str | None) -> None:
+    """The mail was taken once; those who are left are asked again later."""
+    smtp.most_recipients = 1
+    smtp.replies = {"further MAIL": said}
+
+    replies = hand_in(server(smtp.port))
+
+    assert [reply.code for reply in replies.values()] == [250, None, None]
+
+
 def test_every_address_of_the_server_is_tried(smtp: MailHost, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of a family that the system does not have, as IPv6 on some; one where nobody listens; then the one."""
     # No system has this family.
