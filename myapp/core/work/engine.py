@@ -6,14 +6,10 @@ import threading
 import typing as t
 
 import click
-import sqlalchemy as sa
 from flask.cli import run_command
 from flask.helpers import get_debug_flag
 from werkzeug.serving import is_running_from_reloader
 
-from ..data import get_engine
-from ..runtime import get_runtime
-from .models import LIVE, Job
 from .presence import ask_to_stop
 from .state import get_state
 from .supervisor import Supervisor
@@ -31,15 +27,9 @@ class LedgerTransport:
     """See :class:`myapp.core.work.transport.Transport`."""
 
     def announce(self, app: Flask, jobs: Sequence[Enqueued]) -> None:
-        """Wake the workers of this process, and start one where this process serves ``flask run``.
-
-        Those of other processes see that the database has changed.
-        """
-        state = get_state(app)
-        for worker in list(state.workers):
+        """Wake the workers of this process; those of others see that the database has changed."""
+        for worker in list(get_state(app).workers):
             worker.bell.ring()
-        if state.serves and not app.testing:
-            _get_thread(app).ensure(app)
 
     def work(self, app: Flask, fleet: Fleet) -> int:
         """Run a process for each slot, and watch over them."""
@@ -51,7 +41,7 @@ class LedgerTransport:
 
 
 def start(app: Flask) -> None:
-    """Let this process work if it is the one that serves ``flask run``: at once when there is something to do.
+    """Let this process work if it is the one that serves ``flask run``, in a thread beside the server.
 
     With the reloader that is the child, not the process that watches the files.
     """
@@ -61,33 +51,7 @@ def start(app: Flask) -> None:
     reloads = context.params.get("reload")
     if (get_debug_flag() if reloads is None else reloads) and not is_running_from_reloader():
         return
-    state = get_state(app)
-    state.serves = isinstance(state.transport, LedgerTransport)
-    if state.serves and not app.testing and _has_work(app):
-        _get_thread(app).ensure(app)
-
-
-def _has_work(app: Flask) -> bool:
-    with get_engine(app).connect() as connection:
-        # Those that are running as well: a server that was killed has left them.
-        return connection.scalar(sa.select(Job.id).where(Job.state.in_(LIVE)).limit(1)) is not None
-
-
-class WorkerThread:
-    """The one worker of a process that serves."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-
-    def ensure(self, app: Flask) -> None:
-        """Start it, if it does not run."""
-        with self._lock:
-            if self._thread is None or not self._thread.is_alive():
-                # A daemon: the process may end at any moment, and the next one finishes what this one has begun.
-                self._thread = threading.Thread(target=Worker(app).run, name="myapp-jobs", daemon=True)
-                self._thread.start()
-
-
-def _get_thread(app: Flask) -> WorkerThread:
-    return get_runtime(app).get("work.thread", WorkerThread)
+    if isinstance(get_state(app).transport, LedgerTransport) and not app.testing:
+        # Without waiting for a first job of this process: that of a command is announced to nobody.
+        # A daemon: the process may end at any moment, and the next one finishes what this one has begun.
+        threading.Thread(target=Worker(app).run, name="myapp-jobs", daemon=True).start()

@@ -33,8 +33,6 @@ class WorkState:
     clock: Clock = field(default_factory=Clock)
     #: Those of this process.
     workers: WeakSet[Worker] = field(default_factory=WeakSet)
-    #: Whether this process serves ``flask run``, and so works as well.
-    serves: bool = False
 
 
 def create_state(app: Flask, transport: Transport) -> WorkState:

@@ -10,11 +10,12 @@ import pytest
 from flask.cli import routes_command, run_command
 
 from myapp import get_db, job
+from myapp.core.data import get_engine
 from myapp.core.work import start
 from tests.conftest import Item
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from myapp import CustomFlask
 
@@ -59,10 +60,12 @@ def test_ready_jobs_are_worked_off_when_the_server_starts(serving_app: CustomFla
     assert _ran.wait(timeout=30)
 
 
-def test_first_job_starts_the_worker(serving_app: CustomFlask) -> None:
-    """A server that nobody gives a job has no thread for them."""
-    assert not start_under(serving_app, run_command, reload=False)
-    with serving_app.task():
+def test_jobs_of_commands_are_worked_off(serving_app: CustomFlask, make_app: Callable[..., CustomFlask]) -> None:
+    """A server that nobody has given a job runs what another process enqueues."""
+    assert start_under(serving_app, run_command, reload=False)
+    url = get_engine(serving_app).url.render_as_string(hide_password=False)
+    other = make_app(config={"MYAPP_DATABASE_URL": url})
+    with other.task():
         add.enqueue("a")
     assert _ran.wait(timeout=30)
 
