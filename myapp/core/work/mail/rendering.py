@@ -25,6 +25,8 @@ MAXIMUM_LOCAL, MAXIMUM_ADDRESS, MAXIMUM_TEXT = 64, 254, 400
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 HEADER_NAME = re.compile(r"[!-9;-~]+")
 CONTENT_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(; *[\w-]+=(\"[^\"/\\]*\"|[\w!#$&^.+-]+))*", re.ASCII)
+#: :rfc:`2045#section-6.4`. Without base64 somebody else's 8 bits would have to be written anew, and signatures break.
+COMPOSITE_TYPES = ("multipart/", "message/")
 #: What a message says with attributes of its own, or what is made here; a second header of the name contradicts it.
 OWN_HEADERS = frozenset({"from", "to", "cc", "bcc", "subject", "date", "message-id", "reply-to", "mime-version"})
 
@@ -169,6 +171,11 @@ def _prepare(attachment: Attachment) -> Attachment:
             copied.content_type += "; charset=utf-8"
     if not CONTENT_TYPE.fullmatch(copied.content_type):
         raise _invalid("attachments", "the type of one is not written like text/plain")
+    if copied.content_type.lower().startswith(COMPOSITE_TYPES):
+        raise MailError(
+            f"An attachment cannot be of the type {copied.content_type}: attachments travel as base64, which MIME"
+            " forbids for what is made of parts or is a mail itself. Give it the type application/octet-stream."
+        )
     for text in (copied.filename or "", copied.disposition, *copied.headers, *copied.headers.values()):
         _checked("attachments", text)
     return copied

@@ -206,3 +206,17 @@ def test_what_cannot_be_carried_says_so() -> None:
     for refused in (made(extra_headers={"X: y": "z"}), made(charset="latin-1", body="Ł"), made(body="\ud800")):
         with pytest.raises(ValidationError):
             rendered(refused)
+
+
+@pytest.mark.parametrize("type_", ["message/rfc822", "Message/RFC822", "multipart/mixed; boundary=x", None])
+def test_an_attachment_that_base64_would_break_is_refused(type_: str | None) -> None:
+    """Also where the type is guessed; as plain bytes a mail can be attached."""
+    message = made()
+    message.attach("forwarded.eml", type_, b"Subject: s\r\n\r\nText\r\n")
+    with pytest.raises(MailError, match="application/octet-stream"):
+        rendered(message)
+
+    message = made()
+    message.attach("forwarded.eml", "application/octet-stream", b"Subject: s\r\n\r\nText\r\n")
+    (attached,) = parsed(message).iter_attachments()
+    assert attached.get_content() == b"Subject: s\r\n\r\nText\r\n"
