@@ -21,6 +21,8 @@ if t.TYPE_CHECKING:
 
 #: The attribute of a view that runs as a job. ``functools.wraps`` copies it to whatever is around the view.
 MARK = "_myapp_background"
+#: What comes back from JSON as it was.
+_JSON_TYPES = (str, int, float, bool, type(None))
 #: What `as_view` makes, and what `scopes` makes, of a view.
 _AS_VIEW = frozenset(const for const in View.as_view.__code__.co_consts if inspect.iscode(const))
 _SCOPES = scopes()(lambda: None).__code__
@@ -109,7 +111,8 @@ def to_texts(rule: Rule | None, values: dict[str, t.Any]) -> tuple[dict[str, str
     texts: dict[str, str] = {}
     for name, value in values.items():
         converter = _converter(rule, name)
-        if converter is not None and not isinstance(value, str | int | float | None):
+        # Not isinstance: a member of a StrEnum would come back as a plain text.
+        if converter is not None and type(value) not in _JSON_TYPES:
             texts[name] = converter.to_url(value)
     return texts, {name: value for name, value in values.items() if name not in texts}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import io
 import typing as t
@@ -13,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 from flask import Blueprint, Response, has_request_context, jsonify, redirect
 from flask.views import MethodView, View
+from werkzeug.routing import BaseConverter
 
 from myapp import ApiException, ApiResult, CustomFlask, background, get_db, get_user, hookimpl, public, scopes
 from myapp.core.data import get_engine
@@ -291,6 +293,31 @@ def test_blueprints_and_plugins(make: Callable[..., CustomFlask]) -> None:
     key = uuid.uuid4()
     assert run(app, app.test_client().get(f"/outer/inner/{key}")) == f"inner {key}"
     assert run(app, app.test_client().post("/shop/sell")) == "sold"
+
+
+class Color(enum.StrEnum):
+    """What a converter may make of a part of the URL."""
+
+    RED = "red"
+
+
+class ColorConverter(BaseConverter):
+    """Gives a member, which is a text and more than that."""
+
+    def to_python(self, value: str) -> Color:
+        return Color(value)
+
+
+def test_arguments_that_are_more_than_a_text(app: CustomFlask) -> None:
+    """A member of an enum is one in the job, too."""
+    app.url_map.converters["color"] = ColorConverter
+
+    @app.post("/paint/<color:color>")
+    @background
+    def paint(color: Color) -> str:
+        return type(color).__name__
+
+    assert run(app, app.test_client().post("/paint/red")) == "Color"
 
 
 @pytest.mark.parametrize(
