@@ -21,6 +21,8 @@ R = t.TypeVar("R")
 
 #: What the columns, and an index of PostgreSQL, can hold.
 QUEUE_LENGTH, NAME_LENGTH, KEY_LENGTH = 64, 300, 500
+#: Centuries later a moment is beyond the last year of a datetime.
+MAXIMUM_DELAY = timedelta(days=36_500)
 DEFAULT_RETRIES = 4
 DEFAULT_TIMEOUT_SECONDS = 3600.0
 
@@ -66,10 +68,25 @@ class Options:
                 raise ValueError(f"{name} is {least} to 1,000, not {value}.")
         if not all(isinstance(one, type) and issubclass(one, Exception) for one in self.retry_on):
             raise TypeError(f"retry_on lists exceptions, not {self.retry_on!r}.")
+        delay = self.delay.total_seconds() if isinstance(self.delay, timedelta) else self.delay
+        for name, seconds, takes in (
+            ("timeout", self.timeout, "a number of seconds, or None for no limit"),
+            ("delay", delay, "a number of seconds, or a timedelta"),
+        ):
+            if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int | float)):
+                raise TypeError(f"{name} is {takes}, not {seconds!r}.")
         if self.timeout is not None and not 0 < self.timeout < float("inf"):
             raise ValueError(f"timeout is a number of seconds, or None for no limit, not {self.timeout!r}.")
+        if delay is not None and not abs(delay) <= MAXIMUM_DELAY.total_seconds():
+            raise ValueError(f"delay is at most {MAXIMUM_DELAY.days:,} days, not {self.delay!r}.")
+        if not isinstance(self.run_at, datetime | None):
+            raise TypeError(f"run_at is a datetime with a time zone, not {self.run_at!r}.")
         if self.run_at is not None and (self.delay is not None or self.run_at.tzinfo is None):
             raise ValueError("run_at is a moment with a time zone, and stands alone: leave delay out.")
+        if not (isinstance(self.unique_key, str | None) or callable(self.unique_key)):
+            raise TypeError(f"unique_key is a text, or a function of the arguments, not {self.unique_key!r}.")
+        if type(self.atomic) is not bool:
+            raise TypeError(f"atomic is True or False, not {self.atomic!r}.")
 
 
 class JobFunction(t.Generic[P, R]):
@@ -220,6 +237,8 @@ def job(
         if not inspect.isroutine(function) or inspect.isgeneratorfunction(function):
             raise TypeError(f"@job takes a plain or an async function, not {function!r}.")
         own = name or f"{function.__module__}:{function.__qualname__}"
+        if not isinstance(own, str):
+            raise TypeError(f"The name of a job is a text, not {own!r}.")
         if len(own) > NAME_LENGTH or not own.isprintable():
             raise ValueError(f"The name of a job has at most {NAME_LENGTH} printable characters, not {own!r}.")
         made = JobFunction(function, own, options)

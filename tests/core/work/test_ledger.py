@@ -387,15 +387,32 @@ def test_drain_inside_a_task_is_refused(db_app: CustomFlask) -> None:
         ({"retry_on": ("ValueError",)}, TypeError),
         ({"retry_on": KeyboardInterrupt}, TypeError),
         ({"timeout": 0}, ValueError),
+        ({"timeout": "5"}, TypeError),
+        ({"timeout": timedelta(seconds=5)}, TypeError),
+        ({"delay": "60"}, TypeError),
+        ({"delay": True}, TypeError),
+        ({"delay": float("nan")}, ValueError),
+        ({"delay": 1e12}, ValueError),
+        ({"delay": timedelta.max}, ValueError),
+        ({"unique_key": 5}, TypeError),
+        ({"atomic": "no"}, TypeError),
         ({"name": "x" * 400}, ValueError),
+        ({"name": 5}, TypeError),
         ({"unknown": 1}, TypeError),
     ],
     ids=str,
 )
 def test_options_are_checked_where_they_are_written(options: dict[str, t.Any], error: type[Exception]) -> None:
-    """Not when the first job runs."""
-    with pytest.raises(error):
+    """Not when the first job runs; the message names the option."""
+    with pytest.raises(error, match=next(iter(options))):
         job(**options)(lambda: None)
+
+
+@pytest.mark.parametrize("run_at", ["2030", 1_900_000_000])
+def test_what_is_no_moment_is_refused(run_at: t.Any) -> None:
+    """Where the options of one job are written."""
+    with pytest.raises(TypeError, match="run_at is a datetime with a time zone"):
+        add.with_options(run_at=run_at)
 
 
 def test_id_of_a_row_that_was_not_flushed_is_refused(db_app: CustomFlask) -> None:
