@@ -64,7 +64,7 @@ def render(message: Message, *, mail_id: str, default_sender: str, now: float) -
     """
     _check_options(message)
     sender = _read_sender(message.sender or default_sender)
-    lists = {name: [_read(name, each) for each in getattr(message, name)] for name in ("recipients", "cc", "bcc")}
+    lists = {name: _read_all(name, getattr(message, name)) for name in ("recipients", "cc", "bcc")}
     recipients = tuple(dict.fromkeys(address.spec for addresses in lists.values() for address in addresses))
     if not recipients:
         raise MailError("The message has no recipients. Give it some: Message(subject, recipients=[…]).")
@@ -93,6 +93,13 @@ def _check_options(message: Message) -> None:
         raise MailError(
             "mail_options and rcpt_options are not carried: what they ask for would be lost. Leave them out."
         )
+
+
+def _read_all(name: str, values: Iterable[AddressLike]) -> list[Address]:
+    # A text is a list of letters, none of which is an address; whoever has sent the request cannot help it.
+    if isinstance(values, str):
+        raise MailError(f"{name} is a list of addresses, not a text: Message(subject, {name}=[…]).")
+    return [_read(name, value) for value in values]
 
 
 def _read(what: str, value: AddressLike) -> Address:

@@ -193,6 +193,13 @@ def test_an_address_may_be_written_in_many_ways(address: t.Any, spec: str) -> No
     assert rendered(made(recipients=[address])).recipients == (spec,)
 
 
+@pytest.mark.parametrize("field", ["recipients", "cc", "bcc"])
+def test_a_text_in_the_place_of_a_list_is_an_error_of_the_program(field: str) -> None:
+    """No 422: whoever sends the request can do nothing about it."""
+    with pytest.raises(MailError, match=f"{field} is a list"):
+        rendered(made(**{field: "ann@example.com"}))
+
+
 def test_what_cannot_be_carried_says_so() -> None:
     """What would be lost in silence is an error: options, headers that contradict the message, foreign letters."""
     for wrong in (
