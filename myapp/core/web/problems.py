@@ -12,6 +12,7 @@ from flask import current_app, render_template, request
 from jinja2 import TemplateError
 from sqlalchemy import exc
 from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.http import HTTP_STATUS_CODES
 
 from ..data import find_outage
 from ..errors import ApiException, PluginUnavailableError, SchemaError, ValidationError
@@ -91,11 +92,13 @@ def members_of(error: HTTPException, **place: t.Any) -> dict[str, t.Any]:
 
     :param place: further members, which come before its own.
     """
-    status = error.code or 500
+    # The exception of `abort(response)` has no code of its own.
+    status = error.code or (500 if error.response is None else error.response.status_code)
+    name = error.name if error.code else HTTP_STATUS_CODES.get(status, error.name)
     problem = {
         "type": getattr(error, "type", None) or "about:blank",
         # RFC 9110's name; Werkzeug and older Pythons have the one of before.
-        "title": "Unprocessable Content" if status == 422 else error.name,
+        "title": "Unprocessable Content" if status == 422 else name,
         "status": status,
         "detail": error.description or "",
         **place,

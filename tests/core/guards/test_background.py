@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import pydantic
 import pytest
 import sqlalchemy as sa
-from flask import Blueprint, Response, has_request_context, jsonify, redirect
+from flask import Blueprint, Response, abort, has_request_context, jsonify, redirect
 from flask.views import MethodView, View
 from werkzeug.routing import BaseConverter
 
@@ -360,6 +360,8 @@ def test_an_error_on_purpose_is_the_failure_and_rolls_back(app: CustomFlask) -> 
         get_db().add(Item(name=kind))
         if kind == "raised":
             raise ApiException("No meter.", 404, type="https://example.com/no-meter", meter="south")
+        if kind == "response":
+            abort(Response("short and stout", 418))
         return (Thing(), 422) if kind == "object" else ("Too late.", 409)
 
     client = app.test_client()
@@ -370,6 +372,8 @@ def test_an_error_on_purpose_is_the_failure_and_rolls_back(app: CustomFlask) -> 
     assert (problem["status"], problem["result"]["ids"]) == (422, [1, 2])
     problem = t.cast("dict[str, t.Any]", failure(app, client.post("/text")).problem)
     assert (problem["status"], problem["detail"]) == (409, "Too late.")
+    problem = t.cast("dict[str, t.Any]", failure(app, client.post("/response")).problem)
+    assert (problem["status"], problem["title"]) == (418, "I'm a teapot")
     assert names(app) == []
 
 
