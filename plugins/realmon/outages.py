@@ -32,7 +32,12 @@ class Silence(t.NamedTuple):
         return f"{end.astimezone(self.meter.building.zone):%Y-%m-%d %H:%M %Z}"
 
 
-@job(name="realmon.check_meters", unique_key="all")
+def _key(hours: float = DEFAULT_HOURS) -> str:
+    return str(float(hours))
+
+
+# A check that waits is not queued again; one with other hours finds other meters.
+@job(name="realmon.check_meters", unique_key=_key)
 def check_meters(hours: float = DEFAULT_HOURS) -> dict[str, int]:
     """Mail the owner of each building whose meters have said nothing for ``hours``, once for each outage.
 
@@ -65,6 +70,8 @@ def find_silences(until: float) -> list[Silence]:
         .where(Building.owner.is_not(None), last + sa.func.coalesce(Meter.interval_seconds, 0) < int(until))
         .where(sa.or_(Meter.silent_since.is_(None), Meter.silent_since != last))
         .order_by(Building.name, Meter.name)
+        # A check with other hours may run at the same time: it waits here, and sees who was told.
+        .with_for_update(of=Meter)
     )
     return [Silence(meter, last_start) for meter, last_start in get_db().execute(query)]
 

@@ -103,6 +103,21 @@ def test_a_check_that_waits_is_not_queued_again(realmon: CustomFlask) -> None:
     assert len(drain(realmon)) == 1
 
 
+def test_a_check_with_other_hours_is_another_one(realmon: CustomFlask, import_readings: ImportReadings) -> None:
+    """It would find nobody, if the one that waits ran in its place; an outage that both find is told once."""
+    import_readings(hours_ago(102, 101), "--owner", OWNER, meter="Cellar", building="Home")
+    import_readings(hours_ago(5, 4), meter="Attic", building="Home")
+    runner = realmon.test_cli_runner()
+    for options in ([], ["--hours", "1"], ["--hours", "48"]):
+        assert runner.invoke(args=["realmon", "check", *options]).exit_code == 0
+
+    assert [ended.state for ended in drain(realmon)] == ["done", "done"]
+    assert [mail.subject for mail in Mailbox(realmon)] == [
+        "Home: the meter Cellar has stopped reporting",
+        "Home: the meter Attic has stopped reporting",
+    ]
+
+
 @pytest.mark.parametrize("owner", ["ann", "ann@example.com\nBcc: eve@example.com", "jörg@example.com", "@example.com"])
 def test_an_owner_is_somebody_whom_mail_reaches(owner: str, import_readings: ImportReadings) -> None:
     """A usage error, and nothing is stored."""
