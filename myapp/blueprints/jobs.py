@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import typing as t
 from uuid import UUID
 
@@ -9,9 +10,12 @@ from flask import Blueprint, request, url_for
 
 from myapp import ApiException, ApiResult, get_user, public, scopes
 from myapp.core import access, web, work
+from myapp.core.errors import JobError
 
 if t.TYPE_CHECKING:
     from myapp.core.work import Job
+
+logger = logging.getLogger("myapp.jobs")
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/jobs")
 blueprint.after_request(web.forbid_storing)
@@ -60,10 +64,16 @@ def show(job_id: UUID) -> ApiResult:
 def cancel(job_id: UUID) -> ApiResult:
     """Cancel a job: 200 for one that waits, which never starts then; 202 for one that runs, which is asked to stop.
 
-    :raises ApiException: as :func:`show`; 409 for one that has ended already, unless by being cancelled.
+    :raises ApiException: as :func:`show`; 409 for one that has ended already, unless by being cancelled; 503 where the
+        worker's files are another user's.
     """
     # In a task of its own, as the ledger does it: this one has written nothing.
-    work.cancel(_find(job_id).id)
+    try:
+        work.cancel(_find(job_id).id)
+    except JobError as error:
+        # What is wrong is in the sentence, and for the operator.
+        logger.error("%s", error)
+        raise ApiException("The worker of this job cannot be told to stop by this server.", 503) from error
     job = _find(job_id)
     if job.is_over and job.state != "cancelled":
         raise ApiException(f"Job {job.id} has ended already, and cannot be cancelled.", 409)

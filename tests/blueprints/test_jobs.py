@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import pathlib
 import typing as t
 
 import pytest
 import sqlalchemy as sa
 
 from myapp import ApiException, CustomFlask, get_db, job, progress
-from myapp.core.work import Job, drain, get_state
+from myapp.core.work import Job, Taker, drain, get_state
 from myapp.testing import bearer
 
 if t.TYPE_CHECKING:
@@ -190,6 +191,28 @@ def test_a_running_job_is_asked_to_stop(app: CustomFlask) -> None:
     assert [ended.state for ended in drain(app)] == ["cancelled"]
     [answer] = seen
     assert (answer.status_code, answer.json["status"]) == (202, "running")
+
+
+def test_a_worker_of_another_user_that_cannot_be_told_to_stop(
+    app: CustomFlask, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """503, and the log says which folder it is about; so does the command."""
+    job_id = enqueue(app)
+    with Taker(app) as taker:
+        assert taker.take() is not None
+        # No folder is closed to root, who may run the tests.
+        monkeypatch.setattr(pathlib.Path, "touch", raise_permission_error)
+        answer = app.test_client().delete(f"/jobs/{job_id}")
+        result = app.test_cli_runner().invoke(args=["jobs", "cancel", job_id])
+
+    assert (answer.status_code, answer.mimetype) == (503, "application/problem+json")
+    assert "-workers" in caplog.text
+    assert result.exit_code == 1
+    assert "may not write into" in result.stderr
+
+
+def raise_permission_error(_path: pathlib.Path) -> None:
+    raise PermissionError
 
 
 def test_a_job_that_has_ended_cannot_be_cancelled(app: CustomFlask) -> None:

@@ -108,7 +108,10 @@ def cancel(ids: Iterable[str]) -> None:
         "dead": "is dead already. Nothing was changed.",
     }
     for job_id in ids:
-        state = work.cancel(job_id)
+        try:
+            state = work.cancel(job_id)
+        except JobError as error:
+            raise click.ClickException(str(error)) from error
         if state is None:
             raise _no_job(job_id)
         click.echo(f"Job {job_id} {said[state]}")

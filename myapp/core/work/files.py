@@ -11,9 +11,12 @@ import fcntl
 import json
 import os
 import re
+import stat
 import typing as t
 import weakref
 from pathlib import Path
+
+from ..errors import JobError
 
 if t.TYPE_CHECKING:
     from datetime import datetime
@@ -32,6 +35,7 @@ class FilePresence:
 
     def __init__(self, database: str) -> None:
         self.folder = Path(f"{database}-workers")
+        self._database = database
         self._file: int | None = None
         self._owner = ""
         _held.add(self)
@@ -39,6 +43,7 @@ class FilePresence:
     def hold(self, owner: str) -> None:
         """Lock the file of ``owner``."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        _share(self.folder, self._database)
         path = self._path(owner)
         while True:
             file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -48,6 +53,7 @@ class FilePresence:
                 if os.stat(path).st_ino == os.fstat(file).st_ino:
                     break
             os.close(file)
+        _share(path, self._database)
         self._file, self._owner = file, owner
 
     def release(self) -> None:
@@ -118,14 +124,23 @@ class FilePresence:
         try:
             data = self._path(owner).read_bytes()
             id_, fraction, text = json.loads(data.partition(b"\n")[0])
-        except (FileNotFoundError, ValueError):
-            # Nothing yet, or half of it: the next look sees the whole.
+        except (FileNotFoundError, PermissionError, ValueError):
+            # Nothing yet, or half of it: the next look sees the whole. Or it is not for this user.
             return None
         return (fraction, text) if id_ == job_id else None
 
     def ask_to_cancel(self, job_id: str, owner: str, now: datetime) -> None:
-        """Leave a file for the worker."""
-        self._cancel_path(job_id, owner).touch()
+        """Leave a file for the worker.
+
+        :raises JobError: when the folder is another user's.
+        """
+        try:
+            self._cancel_path(job_id, owner).touch()
+        except PermissionError as error:
+            raise JobError(
+                f"The job {job_id} cannot be told to stop: this process may not write into {self.folder}. Let web"
+                " server and workers be one user, or let the database be writable for a group that both are in."
+            ) from error
 
     def was_cancel_asked(self, job_id: str, owner: str) -> bool:
         """Whether that file is there."""
@@ -137,6 +152,19 @@ class FilePresence:
 
     def _cancel_path(self, job_id: str, owner: str) -> Path:
         return self.folder / f"{self._path(owner).name}.cancel.{re.sub(r'[^A-Za-z0-9-]', '_', job_id)}"
+
+
+def _share(path: Path, database: str) -> None:
+    """Let those use ``path`` who may use the database, as SQLite does with the files that it has beside it."""
+    # The database is not there yet; or the group is none of this user's, or the folder is another one's.
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        there = os.stat(database)
+        mode = stat.S_IMODE(there.st_mode) & 0o666 | 0o600
+        if path.is_dir():
+            # Who may read may enter.
+            mode |= (mode & 0o444) >> 2
+        os.chown(path, there.st_uid if os.geteuid() == 0 else -1, there.st_gid)
+        path.chmod(mode)
 
 
 def _remove_unlocked(path: Path) -> None:

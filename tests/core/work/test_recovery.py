@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import stat
 import sys
 import threading
 import time
@@ -665,6 +666,30 @@ def test_files_of_workers_are_cleared_away(db_app: CustomFlask) -> None:
         requeue(living)
         assert len(os.listdir(folder)) == 1
     assert os.listdir(folder) == []
+
+
+@pytest.mark.backend("sqlite")
+@pytest.mark.parametrize(("mode", "of_folder"), [(0o660, 0o770), (0o644, 0o755), (0o600, 0o700)])
+def test_files_of_workers_are_for_those_who_may_use_the_database(
+    db_app: CustomFlask, mode: int, of_folder: int
+) -> None:
+    """A web server of another user in the same group stops a job there; whatever the umask of the worker."""
+    database = db_app.extensions["myapp.config"].instance_path / "myapp.sqlite3"
+    enqueue(db_app, "a")
+    database.chmod(mode)
+    if os.geteuid() == 0:
+        os.chown(database, 4711, 4712)
+    umask = os.umask(0o027)
+    try:
+        with Taker(db_app) as taker:
+            folder = database.with_name("myapp.sqlite3-workers")
+            [file] = folder.iterdir()
+            assert [stat.S_IMODE(path.stat().st_mode) for path in (folder, file)] == [of_folder, mode]
+            owners = {(path.stat().st_uid, path.stat().st_gid) for path in (database, folder, file)}
+            assert len(owners) == 1
+            assert taker.take() is not None
+    finally:
+        os.umask(umask)
 
 
 @pytest.mark.backend("sqlite")
