@@ -55,6 +55,17 @@ def well_formed(text: str) -> str:
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
+def is_own_failure(error: BaseException) -> bool:
+    """Whether ``error`` is a failure of the code that raised it, and not the end of what it ran in.
+
+    ``sys.exit()``, ``asyncio.CancelledError`` and whatever else is no :class:`Exception`, a panic of an extension in
+    Rust for one, are failures. ^C ends the process, GeneratorExit a generator, and what gevent raises ends a greenlet
+    or a wait.
+    """
+    families = {cls.__module__.partition(".")[0] for cls in type(error).__mro__}
+    return not isinstance(error, KeyboardInterrupt | GeneratorExit) and not families & {"gevent", "greenlet"}
+
+
 class MyappError(Exception):
     """The base of the errors that tell a developer or an operator what to do."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from ..errors import SchemaError
+from ..errors import SchemaError, is_own_failure
 from . import postgresql, sqlite
 from .engine import get_engine
 from .outages import find_outage
@@ -333,9 +333,8 @@ def _explained(app: Flask | None, owner: Owner, current: str | None) -> Iterator
             " newer code, install that; if a file is missing, get it back; if there are several heads, let one follow"
             " the other."
         ) from error
-    # SystemExit as well: it is a version file that ends, and not the process.
-    except (Exception, SystemExit) as error:
-        if app is not None and find_outage(app, error) is not None:
+    except BaseException as error:
+        if not is_own_failure(error) or (app is not None and find_outage(app, error) is not None):
             raise
         place = _place(error, owner)
         message = _message(error)

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from ..config import get_config
 from . import ownership
-from .causes import describe, format_traceback, is_own_failure, is_shown
+from .causes import describe, format_traceback, is_shown
 from .claims import claims_path, join
 from .ownership import APPLICATION, CORE, Clash, Owner, Ownership, get_ownership, iter_rule_clashes, owner_of
 from .registration import register_fallback, register_found
@@ -38,7 +38,6 @@ __all__ = [
     "get_ownership",
     "get_report",
     "init_app",
-    "is_own_failure",
     "is_shown",
     "iter_rule_clashes",
     "join",

@@ -13,7 +13,7 @@ import flask
 import pluggy
 import werkzeug
 
-from ..errors import well_formed
+from ..errors import is_own_failure, well_formed
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,17 +50,6 @@ def describe(error: BaseException, home: str | None = None) -> str:
         own = next((place for place in reversed(places) if place[0] == home), None)
         message += f" (from {own[0]}:{own[1]})" if own else f" (from {home})"
     return well_formed(f"{file}:{line}: {message}")
-
-
-def is_own_failure(error: BaseException) -> bool:
-    """Whether ``error`` is a failure of the code that raised it, and not the end of what it ran in.
-
-    ``sys.exit()``, ``asyncio.CancelledError`` and whatever else is no :class:`Exception`, a panic of an extension in
-    Rust for one, are failures. ^C ends the process, GeneratorExit a generator, and what gevent raises ends a greenlet
-    or a wait.
-    """
-    families = {cls.__module__.partition(".")[0] for cls in type(error).__mro__}
-    return not isinstance(error, KeyboardInterrupt | GeneratorExit) and not families & {"gevent", "greenlet"}
 
 
 def format_traceback(error: BaseException) -> str:

@@ -9,8 +9,8 @@ from types import ModuleType
 from flask import Blueprint
 
 from ..config import did_you_mean
-from ..errors import BlueprintError
-from .causes import describe, is_own_failure
+from ..errors import BlueprintError, is_own_failure
+from .causes import describe
 from .claims import join, read_claims
 from .ownership import Owner, get_ownership
 from .report import ModuleReport, Problem, Recorder

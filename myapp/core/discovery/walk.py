@@ -15,8 +15,8 @@ from types import MappingProxyType, ModuleType
 from flask import Blueprint
 from werkzeug.utils import find_modules, import_string
 
-from ..errors import BlueprintError
-from .causes import describe, is_own_failure
+from ..errors import BlueprintError, is_own_failure
+from .causes import describe
 from .claims import join, read_claims, read_segment
 from .report import ModuleReport, Problem
 

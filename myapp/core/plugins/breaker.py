@@ -14,8 +14,8 @@ from inspect import iscoroutinefunction, unwrap
 
 from werkzeug.exceptions import HTTPException
 
-from ..discovery import describe, format_traceback, is_own_failure, is_shown
-from ..errors import PluginUnavailableError, well_formed
+from ..discovery import describe, format_traceback, is_shown
+from ..errors import PluginUnavailableError, is_own_failure, well_formed
 from ..signals import plugin_degraded
 from ..tasks import current, open_guard
 

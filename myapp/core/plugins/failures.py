@@ -8,8 +8,8 @@ import typing as t
 from contextlib import contextmanager
 
 from .. import data
-from ..discovery import APPLICATION, Owner, describe, format_traceback, get_ownership, is_own_failure
-from ..errors import PluginError, well_formed
+from ..discovery import APPLICATION, Owner, describe, format_traceback, get_ownership
+from ..errors import PluginError, is_own_failure, well_formed
 from .settings import redact
 
 if t.TYPE_CHECKING:

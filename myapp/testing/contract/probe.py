@@ -7,7 +7,7 @@ import traceback
 import typing as t
 from pathlib import Path
 
-from ...core.discovery import is_own_failure
+from ...core.errors import is_own_failure
 from .building import (
     boots_with_default_config,
     builds_twice,

@@ -12,8 +12,8 @@ from pathlib import Path
 from flask import Flask
 
 from ...core.app import CustomFlask, create_app
-from ...core.discovery import describe, is_own_failure
-from ...core.errors import PluginError
+from ...core.discovery import describe
+from ...core.errors import PluginError, is_own_failure
 from ...core.plugins import get_report
 from ...core.plugins.finder import install_finder
 from ..fingerprint import fingerprint

@@ -292,6 +292,14 @@ def test_migration_that_asks_for_the_session_is_told(app: CustomFlask, tmp_path:
         get_db()
 
 
+def test_version_that_raises_no_exception_is_told(app: CustomFlask, tmp_path: Path) -> None:
+    """As one that raises an Exception, or calls ``sys.exit()``."""
+    source = FIRST.replace("def upgrade():\n", "def upgrade():\n        import asyncio; raise asyncio.CancelledError\n")
+    data.register_migrations(app, "shop", "x", write(tmp_path / "shop", "0001_first.py", source, owner="shop"))
+    with pytest.raises(SchemaError, match=r"of shop fails at .*0001_first\.py:\d+: CancelledError"), app.task():
+        get_db()
+
+
 @pytest.mark.filterwarnings("ignore:Revision .* is not present")
 def test_version_that_follows_none_is_told(app: CustomFlask, tmp_path: Path) -> None:
     """Alembic says the name alone."""
