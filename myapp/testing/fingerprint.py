@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
 import sys
 import typing as t
@@ -32,6 +33,8 @@ def fingerprint(app: Flask) -> Fingerprint:
     Functions are named by module and qualified name, so that two builds of one app are equal. Of the mapped classes,
     which belong to the process, those of the core and of the plugins that are served count.
     """
+    # Signals and registries hold theirs weakly: what nobody has any more is there until Python looks for garbage.
+    gc.collect()
     packages = {data.CORE, *(data.owner_package(report.module) for report in get_report(app) if report.module)}
     jinja = app.jinja_env
     return {
@@ -68,6 +71,8 @@ def fingerprint(app: Flask) -> Fingerprint:
 
 def process_fingerprint() -> Fingerprint:
     """Return what plugins could have left in this process, whichever app they were built for."""
+    # As in fingerprint().
+    gc.collect()
     packages = data.model_packages()
     return {
         "modules": _sorted(name for name in list(sys.modules) if name.startswith("myapp_plugins.")),

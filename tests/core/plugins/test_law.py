@@ -423,7 +423,6 @@ def test_start_that_fails_at_the_last_hook_leaves_no_trace(
 ) -> None:
     """In strict mode, and of a critical plugin: there is no app, though all of it was built."""
     folder = make_folder("plugins", {"unready.py": READY_FAILS.replace("CRITICAL", str(is_critical)), "good.py": GOOD})
-    gc.collect()
     process = process_fingerprint()
 
     with pytest.raises(PluginError):

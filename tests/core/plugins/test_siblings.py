@@ -249,7 +249,6 @@ def test_broken_model_that_siblings_share_is_found_at_the_start(
         "suite_shares/one.py": "from . import models\n",
         "suite_shares/two.py": "from . import models\n",
     }
-    gc.collect()
     fake_dist("suite-shares", "1.0", "[myapp.plugins]\none = suite_shares.one\ntwo = suite_shares.two\n", files)
     process = process_fingerprint()
 
