@@ -29,37 +29,41 @@ if t.TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 IDLE = 20
 PLUGINS = 50
-PROCESSES = 3
-#: What ``flask plugins new`` writes: a blueprint, a command, a model, a migration. Their import is what the build, the
-#: search for them included, is compared with.
-IMPORT = """
+PROCESSES = 20
+#: Imports plugins by themselves, builds an app with as many others, the search for them included, and prints the
+#: seconds of both; in one process, because a machine is quicker in one second than in another. What an app without
+#: plugins takes is subtracted.
+BUILD = """
 import importlib, pathlib, sys, time
 from myapp import create_app
+from myapp.core.plugins import get_report
 from myapp.core.plugins.finder import install_finder
 
-config = {{"SECRET_KEY": "benchmark " * 8, "MYAPP_INSTANCE_PATH": "{folder}/instance"}}
-create_app(config, plugins=())
-create_app(config, plugins=())
-install_finder().add_folder(pathlib.Path("{folder}/plugins"))
-started = time.perf_counter()
-for number in range({count}):
-    importlib.import_module(f"myapp_plugins.shop{{number:02}}")
-print(time.perf_counter() - started)
-"""
-BUILD = """
-import time
-from myapp import create_app
-from myapp.core.plugins import get_report
+folder, count, *order = sys.argv[1:]
+config = {"SECRET_KEY": "benchmark " * 8, "MYAPP_INSTANCE_PATH": folder}
 
-config = {{"SECRET_KEY": "benchmark " * 8, "MYAPP_INSTANCE_PATH": "{folder}/instance"}}
+
+def import_plugins():
+    started = time.perf_counter()
+    for number in range(int(count)):
+        importlib.import_module(f"myapp_plugins.mall{number:02}")
+    return time.perf_counter() - started
+
+
+def build():
+    started = time.perf_counter()
+    create_app(config, plugins=())
+    between = time.perf_counter()
+    app = create_app({**config, "MYAPP_PLUGIN_DIRS": (f"{folder}/shop",)})
+    seconds = time.perf_counter() - between - (between - started)
+    assert [report.state for report in get_report(app)] == ["active"] * int(count), get_report(app)
+    return seconds
+
+
+install_finder().add_folder(pathlib.Path(folder) / "mall")
 create_app(config, plugins=())
-started = time.perf_counter()
-create_app(config, plugins=())
-without = time.perf_counter() - started
-started = time.perf_counter()
-app = create_app({{**config, "MYAPP_PLUGIN_DIRS": ("{folder}/plugins",)}})
-print(time.perf_counter() - started - without)
-assert [report.state for report in get_report(app)] == ["active"] * {count}, get_report(app)
+seconds = {name: globals()[name]() for name in order}
+print(seconds["import_plugins"], seconds["build"])
 """
 
 
@@ -94,6 +98,8 @@ def iter_pairs(app: Flask) -> Iterator[Pair]:
         (kinds.UrlFunction, nothing_else, ("page", {})),
     ):
         yield Pair(f"a guarded {kind.kind}", function, kind(guards, "idle", function).wrap(), arguments)
+    given = kinds.UrlFunction(guards, "idle", nothing_else).wrap()
+    yield Pair("a guarded url_value_preprocessor, given values", nothing_else, given, ("page", {"id": 1}), None)
 
 
 def time_pair(pair: Pair, rounds: int) -> tuple[list[float], list[float]]:
@@ -144,31 +150,22 @@ def _make_plugin(name: str) -> types.ModuleType:
     return module
 
 
-def write_plugins(folder: Path, count: int = PLUGINS) -> None:
-    """Write plugins as ``flask plugins new`` does."""
-    for number in range(count):
-        create_plugin(f"shop{number:02}", folder / "plugins")
-
-
-def time_build(folder: Path, *, rounds: int, count: int = PLUGINS) -> tuple[list[float], list[float]]:
-    """Return the seconds of importing plugins, and of building an app with them: the fastest of some processes each."""
-    sources = [source.format(folder=folder, count=count) for source in (IMPORT, BUILD)]
-    for source in sources:
-        # The first of each compiles.
-        _run(source)
+def time_build(folder: Path, *, processes: int, count: int) -> tuple[list[float], list[float]]:
+    """Return the seconds of importing plugins, and of building an app with as many; each comes first in turns."""
+    for name in ("mall", "shop"):
+        for number in range(count):
+            # A blueprint, a command, a model, a migration: what ``flask plugins new`` writes.
+            create_plugin(f"{name}{number:02}", folder / name)
     times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(rounds):
-        # A process is a single shot, and what disturbs one of them makes it slower, never faster.
-        pairs = [[_run(source) for source in sources] for _ in range(PROCESSES)]
-        for side, seconds in zip(times, zip(*pairs, strict=True), strict=True):
-            side.append(min(seconds))
-    return times
-
-
-def _run(source: str) -> float:
-    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-    output = subprocess.run([sys.executable, "-c", source], env=environ, capture_output=True, text=True, check=True)
-    return float(output.stdout)
+    # The first process compiles.
+    for turn in range(processes + 1):
+        order = ("import_plugins", "build") if turn % 2 else ("build", "import_plugins")
+        command = [sys.executable, "-c", BUILD, str(folder), str(count), *order]
+        environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+        output = subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout
+        for side, seconds in zip(times, output.split(), strict=True):
+            side.append(float(seconds))
+    return times[0][1:], times[1][1:]
 
 
 def ratio_of(times: tuple[list[float], list[float]]) -> float:

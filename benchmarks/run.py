@@ -203,8 +203,7 @@ def time_guards(folder: Path, rounds: Rounds) -> Iterator[Result]:
 
 def time_build(folder: Path, rounds: Rounds, count: int) -> Result:
     """Compare building an app with many plugins with importing them."""
-    plugins.write_plugins(folder, count)
-    times = plugins.time_build(folder, rounds=min(rounds.number, 5), count=count)
+    times = plugins.time_build(folder, processes=min(rounds.number, plugins.PROCESSES), count=count)
     peer, ours = ([seconds * 1e6 for seconds in side] for side in times)
     medians = statistics.median(peer), statistics.median(ours)
     name = f"building an app with {count} plugins, beside importing them"

@@ -52,6 +52,8 @@ def well_formed(text: str) -> str:
 
     Python reads a file name, an argument or a variable of the environment that is not UTF-8 as such halves.
     """
+    if text.isascii():
+        return text.replace("\0", "")
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 

@@ -29,6 +29,10 @@ if t.TYPE_CHECKING:
 F: t.TypeAlias = "Callable[..., t.Any]"
 
 
+def _find_none() -> None:
+    """Stand in for ``current.get`` around a function that has failed: ``Guard.run`` looks at everything."""
+
+
 class ListedGuard(Guard, ABC):
     """A guard of a function that stands in one of Flask's lists."""
 
@@ -37,15 +41,15 @@ class ListedGuard(Guard, ABC):
         """Return the function, guarded."""
 
     def informed(self, guarded: F) -> F:
-        """Return ``guarded``, whose variable ``is_failing`` of the function around it is kept up to date from now on.
+        """Return ``guarded``, which finds no task from now on while its function is failing.
 
-        Its cell is written to here: an attribute, or a list that the guard shares with it, is read more slowly.
+        The cell of its variable ``get_current`` is written to for that: a variable more would be read in every call.
         """
         function = t.cast("FunctionType", guarded)
-        cell = (function.__closure__ or ())[function.__code__.co_freevars.index("is_failing")]
+        cell = (function.__closure__ or ())[function.__code__.co_freevars.index("get_current")]
 
-        def note(value: bool) -> None:
-            cell.cell_contents = value
+        def note(is_failing: bool) -> None:
+            cell.cell_contents = _find_none if is_failing else current.get
 
         self.tell_wrapper = note
         return guarded
@@ -62,11 +66,11 @@ class BeforeRequest(ListedGuard):
 
     def wrap(self) -> F:
         """Return the function, guarded."""
-        guard, f, get_current, is_failing = self, self.target, current.get, False
+        guard, f, get_current = self, self.target, current.get
 
         def guarded() -> t.Any:
             task = get_current()
-            if is_failing or task is None or task.is_touched:
+            if task is None or task.is_touched:
                 return guard.run()
             try:
                 if (result := f()) is None and not task.is_touched:
@@ -95,11 +99,11 @@ class ContextProcessor(ListedGuard):
 
     def wrap(self) -> F:
         """Return the function, guarded."""
-        guard, f, get_current, is_failing = self, self.target, current.get, False
+        guard, f, get_current = self, self.target, current.get
 
         def guarded() -> t.Any:
             task = get_current()
-            if is_failing or task is None or task.is_touched:
+            if task is None or task.is_touched:
                 return guard.run()
             try:
                 if type(result := f()) is dict and not task.is_touched:
@@ -143,11 +147,11 @@ class AfterRequest(ListedGuard):
 
     def wrap(self) -> F:
         """Return the function, guarded."""
-        guard, f, get_current, is_failing = self, self.target, current.get, False
+        guard, f, get_current = self, self.target, current.get
 
         def guarded(response: Response) -> t.Any:
             task = get_current()
-            if is_failing or task is None or task.is_touched:
+            if task is None or task.is_touched:
                 return guard.run(response)
             try:
                 if (result := f(response)) is response and not task.is_touched:
@@ -171,11 +175,11 @@ class Teardown(ListedGuard):
 
     def wrap(self) -> F:
         """Return the function, guarded."""
-        guard, f, get_current, is_failing = self, self.target, current.get, False
+        guard, f, get_current = self, self.target, current.get
 
         def guarded(exc: BaseException | None) -> t.Any:
             task = get_current()
-            if is_failing or task is None or task.is_touched:
+            if task is None or task.is_touched:
                 return guard.run(exc)
             try:
                 return f(exc)
@@ -203,12 +207,12 @@ class UrlFunction(ListedGuard):
 
     def wrap(self) -> F:
         """Return the function, guarded."""
-        guard, f, get_current, is_failing = self, self.target, current.get, False
+        guard, f, get_current = self, self.target, current.get
 
         def guarded(endpoint: str | None, values: dict[str, t.Any] | None) -> t.Any:
             kept = {**values} if values else None
             task = get_current()
-            if is_failing or task is None or task.is_touched:
+            if task is None or task.is_touched:
                 return guard.run(endpoint, values, kept)
             try:
                 result = f(endpoint, values)

@@ -174,7 +174,7 @@ def _check_entry(key: t.Any, value: t.Any) -> Iterator[str]:
     elif not isinstance(value, KEYS[key]) or (isinstance(value, bool) and KEYS[key] is not bool):
         remedy = ' Write {"name": ">=1"}.' if key == "requires" else ""
         yield f"is a {type(value).__name__}.{remedy}"
-    elif any(well_formed(text) != text for text in _iter_texts(value)):
+    elif not _is_well_formed(value):
         yield "has NUL or half of a character (a surrogate) in a text."
     else:
         yield from _check_value(key, value)
@@ -200,15 +200,13 @@ def _check_value(key: str, value: t.Any) -> Iterator[str]:
         yield "is no path."
 
 
-def _iter_texts(value: t.Any) -> Iterator[str]:
-    """Yield every text in the value of a key."""
+def _is_well_formed(value: t.Any) -> bool:
+    """Whether every text in the value of a key is."""
     if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        yield from _iter_texts(list(value.items()))
-    elif isinstance(value, list | tuple):
-        for one in value:
-            yield from _iter_texts(one)
+        return well_formed(value) == value
+    if isinstance(value, dict):
+        return all(_is_well_formed(key) and _is_well_formed(one) for key, one in value.items())
+    return not isinstance(value, list | tuple) or all(map(_is_well_formed, value))
 
 
 def _check_requirement(name: t.Any, ranges: t.Any) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import typing as t
 from dataclasses import dataclass, field, replace
@@ -135,7 +136,8 @@ def _snake(wanted: t.Any) -> str:
 
 def _iter_folder(folder: Path, rank: int) -> Iterator[Candidate]:
     try:
-        entries = sorted(folder.iterdir())
+        with os.scandir(folder) as listed:
+            entries = sorted(listed, key=lambda entry: entry.name)
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
@@ -144,29 +146,34 @@ def _iter_folder(folder: Path, rank: int) -> Iterator[Candidate]:
             [f"MYAPP_PLUGIN_DIRS: {folder} cannot be read ({error.strerror}). Let the user of this process read it."]
         ) from error
     for entry in entries:
-        name = well_formed(entry.stem if entry.suffix == ".py" else entry.name)
+        stem, suffix = os.path.splitext(entry.name)
+        name = well_formed(stem if suffix == ".py" else entry.name)
         if name.startswith(("_", ".", "test_")) or name in SKIPPED_NAMES:
             continue
         try:
             found = _at_entry(plain_name(name), entry, folder, rank)
         except (OSError, RuntimeError) as error:
             # One that may not be looked into, or links that lead round in a circle: a RuntimeError up to Python 3.12.
-            wrong = problem("import-failed", f"{entry} cannot be looked into: {error}")
+            wrong = problem("import-failed", f"{entry.path} cannot be looked into: {error}")
             found = Candidate(plain_name(name), str(folder), rank, problem=wrong)
         except Exception as error:  # noqa: BLE001 - whatever a manifest holds, it takes no other plugin down.
-            wrong = problem("manifest-invalid", f"{entry}: {describe(error)}")
+            wrong = problem("manifest-invalid", f"{entry.path}: {describe(error)}")
             found = Candidate(plain_name(name), str(folder), rank, problem=wrong)
         if found is not None:
             yield found
 
 
-def _at_entry(name: str, entry: Path, folder: Path, rank: int) -> Candidate | None:
-    if entry.is_dir() and (entry / "__init__.py").is_file():
-        return _in_folder(name, entry, entry / "__init__.py", folder, rank)
-    if entry.is_dir() and any(map(_is_meant, entry.glob("*.py"))):
-        wrong = problem("no-init-file", f"The folder {entry} has a plugin's Python files and no __init__.py.")
+def _at_entry(name: str, entry: os.DirEntry[str], folder: Path, rank: int) -> Candidate | None:
+    location = Path(entry.path)
+    if not entry.is_dir():
+        return _in_folder(name, location, location, folder, rank) if location.suffix == ".py" else None
+    init = location / "__init__.py"
+    if init.is_file():
+        return _in_folder(name, location, init, folder, rank)
+    if any(map(_is_meant, location.glob("*.py"))):
+        wrong = problem("no-init-file", f"The folder {location} has a plugin's Python files and no __init__.py.")
         return Candidate(name, str(folder), rank, problem=wrong)
-    return _in_folder(name, entry, entry, folder, rank) if entry.suffix == ".py" else None
+    return _in_folder(name, location, location, folder, rank) if location.suffix == ".py" else None
 
 
 def _is_meant(file: Path) -> bool:

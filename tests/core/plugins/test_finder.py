@@ -136,3 +136,29 @@ def test_link_out_of_the_folder_is_not_imported(make_folder: MakeFolder) -> None
 
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("myapp_plugins.finder_link")
+
+
+def test_link_in_the_folder_is_the_same_module(make_folder: MakeFolder, tmp_path: Path) -> None:
+    """One module per real path, whichever link leads to the plugin or to its folder."""
+    folder = make_folder("plugins", {"finder_real.py": ""})
+    (folder / "finder_alias.py").symlink_to("finder_real.py")
+    (tmp_path / "linked").symlink_to(folder)
+    finder = install_finder()
+    for one in (folder, tmp_path / "linked"):
+        finder.add_folder(one)
+
+    names = [
+        finder.claim(name, one / f"{name}.py")
+        for name in ("finder_real", "finder_alias")
+        for one in (folder, tmp_path / "linked")
+    ]
+
+    assert names == ["myapp_plugins.finder_real"] * 4
+
+
+def test_hidden_files_and_folders_are_no_plugins(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
+    """Nor what has a name of tests, whatever is in it."""
+    source = "raise AssertionError\n"
+    names = ".py", ".py/__init__.py", ".hidden/__init__.py", "_private.py", "test_shop.py", "conftest.py", "setup.py"
+    for number, name in enumerate(names):
+        assert not get_report(make_plugin_app(make_folder(f"plugins{number}", {name: source}))), name
