@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import typing as t
 import uuid
@@ -148,3 +149,9 @@ def names(db_app: CustomFlask) -> Callable[[], list[str]]:
             return list(get_db().scalars(sa.select(Item.name).order_by(Item.id)))
 
     return read
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what stays until the end: modules, and thousands of tests."""
+    gc.collect()
+    gc.freeze()

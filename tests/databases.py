@@ -59,7 +59,7 @@ def run_postgres(programs: Path) -> Iterator[str]:
     server = subprocess.Popen(
         # Durability is not what these tests are about.
         [programs / "postgres", "-D", data, "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off",
-         "-c", "max_connections=200"],
+         "-c", "full_page_writes=off", "-c", "autovacuum=off", "-c", "jit=off", "-c", "max_connections=200"],
         **quiet,
     )  # fmt: skip
     url = f"postgresql://myapp@/postgres?host={folder}"

@@ -271,7 +271,8 @@ def myapp_configure(app, plugin):
 """
     one = write_files(tmp_path / "one", {"both.py": SERVES.format(name="both") + model, "json.py": "import json\n"})
     two = write_files(tmp_path / "two", {f"{name}.py": SERVES.format(name=name) for name in ("both", "other")})
-    evil = write_zoo(tmp_path / "evil")
+    # The others end as these do: at the import, in a hook, at the mappers.
+    evil = write_zoo(tmp_path / "evil", ["import_raises", "record_raises", "mapper_broken"])
 
     def build(*folders: Path, path: str) -> tuple[t.Any, weakref.ref[CustomFlask]]:
         names = tuple(map(str, folders))
