@@ -166,6 +166,8 @@ def refuse_second_load(app: CustomFlask) -> None:
         for report in get_report(app)
         if report.file and report.module and report.state in ("active", "degraded")
     }
+    if not own:
+        return
     # Most modules are told apart by the end of their path, without asking the file system.
     ends = tuple(os.sep + os.path.join(*Path(file).parts[-2:]) for file in own)
     for name, module in list(sys.modules.items()):
