@@ -121,7 +121,10 @@ def load_app(context: click.Context, extension: str) -> tuple[Flask | None, str]
         app = info.load_app()
     except click.ClickException as error:
         return None, error.format_message().strip()
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - Whatever the team's module raises is what is to be shown.
+    except BaseException as error:
+        # Whatever the team's module raises is what is to be shown.
+        if not part("errors").is_own_failure(error):
+            raise
         return None, _describe(error)
     if extension not in app.extensions:
         return None, f"{app.import_name} is not an application of myapp.create_app()."

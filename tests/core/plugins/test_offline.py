@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import typing as t
 
@@ -24,7 +25,7 @@ if t.TYPE_CHECKING:
 MakeApp: t.TypeAlias = "Callable[..., CustomFlask]"
 
 
-def invoke(group: click.Group, *args: str, app: Callable[[], CustomFlask]) -> Result:
+def invoke(group: click.Group, *args: str, app: Callable[[], CustomFlask | None]) -> Result:
     return runner().invoke(group, args, obj=ScriptInfo(create_app=app))
 
 
@@ -48,6 +49,31 @@ def test_plugins_list_shows_problems_and_exits_1(zoo: Path, make_plugin_app: Mak
     assert entries["exits"]["state"] == "broken-import"
     assert set(entries["exits"]["problem"]) == {"code", "summary", "hint"}
     assert entries["bad_signature"]["state"] == "disabled"
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), SystemExit("no"), asyncio.CancelledError("no")])
+def test_whatever_the_app_raises_is_shown(error: BaseException) -> None:
+    """Also what is no ``Exception``; the plugins are listed."""
+
+    def fail() -> None:
+        raise error
+
+    result = invoke(plugins, "list", app=fail)
+
+    assert "realmon" in result.stdout
+    assert f"{type(error).__name__}: no" in result.stderr
+    assert isinstance(result.exception, SystemExit | None)
+
+
+def test_interrupt_ends_the_command() -> None:
+    """Ctrl-C while the app is loaded is no reason to go on without it."""
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    result = invoke(plugins, "list", app=interrupted)
+
+    assert (result.stdout + result.stderr).strip() == "Aborted!"
 
 
 def test_tables_are_readable(zoo: Path, make_plugin_app: MakeApp) -> None:
