@@ -210,29 +210,14 @@ def time_build(folder: Path, rounds: Rounds, count: int) -> Result:
     return Result(name, *medians, min(peer), min(ours), plugins.ratio_of(times), 1.3)
 
 
-def time_start(start: Start, rounds: Rounds) -> Result:
-    """Compare the whole processes that start the two applications."""
+def time_sides(sides: job_cases.Sides | Start, turns: int) -> Result:
+    """Compare two functions that return the seconds of one piece of their work, of a whole process for example."""
     times: list[tuple[float, float]] = []
-    for turn in range(min(rounds.number, 4)):
-        order = (start.peer, start.ours) if turn % 2 else (start.ours, start.peer)
-        seconds = {side: side() * 1e6 for side in order}
-        times.append((seconds[start.peer], seconds[start.ours]))
-    # What the first ones of several compile, and the system reads, belongs to neither.
-    times = times[1:] or times
-    peer, ours = ([pair[index] for pair in times] for index in (0, 1))
-    ratio = statistics.median(pair[1] / pair[0] for pair in times)
-    medians = statistics.median(peer), statistics.median(ours)
-    return Result(start.name, *medians, min(peer), min(ours), ratio, start.goal)
-
-
-def time_sides(sides: job_cases.Sides, rounds: Rounds) -> Result:
-    """Compare two functions that return the seconds of one piece of their work."""
-    times: list[tuple[float, float]] = []
-    for turn in range(min(rounds.number, 8)):
+    for turn in range(turns):
         order = (sides.peer, sides.ours) if turn % 2 else (sides.ours, sides.peer)
         seconds = {side: side() * 1e6 for side in order}
         times.append((seconds[sides.peer], seconds[sides.ours]))
-    # The first ones of several make what the others find: tables, compiled files.
+    # The first ones of several make what the others find: tables, compiled files, what the system has read.
     times = times[1:] or times
     peer, ours = ([pair[index] for pair in times] for index in (0, 1))
     ratio = statistics.median(pair[1] / pair[0] for pair in times)
@@ -309,10 +294,10 @@ def main() -> None:
             results.append(time_build(Path(name), rounds, 3 if arguments.smoke else plugins.PLUGINS))
         for sides in job_cases.iter_jobs(Path(name), job_cases.SMOKE if arguments.smoke else job_cases.FULL):
             if arguments.only in sides.name:
-                results.append(time_sides(sides, rounds))
+                results.append(time_sides(sides, min(rounds.number, 8)))
         for start in iter_starts(Path(name), SMOKE_SIZES if arguments.smoke else SIZES):
             if arguments.only in start.name:
-                results.append(time_start(start, rounds))
+                results.append(time_sides(start, min(rounds.number, 4)))
     if arguments.only in "flask --help":
         results.append(time_help(rounds))
     if arguments.json:
