@@ -779,6 +779,13 @@ MUTANTS = [
         "tests/core/plugins/test_guards.py::test_what_it_wrote_is_undone",
     ),
     Mutant(
+        "what a plugin has left of a transaction is everybody's",
+        CORE + "data/__init__.py",
+        "    state.check = check_usable\n",
+        "",
+        "tests/core/plugins/test_guards.py::test_a_transaction_that_cannot_go_on_is_its_failure",
+    ),
+    Mutant(
         "a guarded function has no savepoint",
         CORE + "data/guarded.py",
         "        if innermost is None or innermost.savepoint is not None or self.is_joining:",

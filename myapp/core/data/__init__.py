@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 
 from .engine import get_engine
-from .guarded import RESOURCE, end_guard, flush_pending
+from .guarded import RESOURCE, check_usable, end_guard, flush_pending
 from .migrations import (
     Position,
     downgrade,
@@ -93,5 +93,6 @@ def init_app(app: Flask) -> None:
     state = app.extensions["myapp.tasks"]
     state.savepoint = lambda: get_db().begin_nested()
     state.flush = flush_pending
+    state.check = check_usable
     state.end_guard = end_guard
     state.explain = lambda error: find_outage(app, error)

@@ -15,6 +15,8 @@ if t.TYPE_CHECKING:
 
 #: The name of the session among the resources of a task; a name that nobody else gives.
 RESOURCE = "myapp.db"
+#: What psycopg calls INERROR: each statement but a ROLLBACK is refused.
+ABORTED = 3
 
 
 class GuardedSession(Session):
@@ -23,6 +25,8 @@ class GuardedSession(Session):
     task: Task
     #: The guarded function that opened it: it goes with it when that one fails, and with it what was told of it.
     opened_in: OpenGuard | None = None
+    #: Whether it has begun a transaction of the database.
+    has_connection = False
     #: Whether the savepoint of a guarded function is about to begin.
     is_joining = False
 
@@ -79,6 +83,27 @@ def flush_pending(task: Task) -> None:
         session.flush()
 
 
+def check_usable(task: Task) -> None:
+    """Refuse a transaction of ``task`` in which everything fails from now on.
+
+    :raises RuntimeError: after a flush that failed, on PostgreSQL after any statement that did, and when somebody has
+        rolled back the connection.
+    """
+    session: GuardedSession | None = task.resource(RESOURCE)
+    if session is None:
+        return
+    is_usable = session.is_active
+    if is_usable and session.has_connection:
+        connection = Session.connection(session)
+        info = getattr(connection.connection.dbapi_connection, "info", None)
+        is_usable = connection.in_transaction() and getattr(info, "transaction_status", None) != ABORTED
+    if not is_usable:
+        raise RuntimeError(
+            "It has left a transaction that cannot go on: it has caught an error of the database, or rolled back by"
+            " itself. Put what may fail into `with task.savepoint():`."
+        )
+
+
 def end_guard(guard: OpenGuard, undone: bool) -> None:
     """Undo or keep what a guarded function wrote, and the changes to objects that it has not sent."""
     session: GuardedSession | None = guard.task.resource(RESOURCE)
@@ -87,6 +112,7 @@ def end_guard(guard: OpenGuard, undone: bool) -> None:
     if not undone:
         session.flush()
         if guard.savepoint is not None:
+            check_usable(guard.task)
             guard.savepoint.commit()
         if session.opened_in is guard:
             session.opened_in = guard.outer

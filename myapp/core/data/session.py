@@ -35,7 +35,6 @@ class TaskSession(GuardedSession):
         self.is_ended = False
         #: Whether PostgreSQL checks at once what could be deferred; it does so to the end of the transaction.
         self.is_checked = False
-        self.has_connection = False
         self.has_written = False
         self.was_rolled_back = False
         #: SQLite's, which is taken before the connection: who waits for it keeps none from others.

@@ -179,7 +179,7 @@ class Guard:
 
     def finish(self, task: Task, result: t.Any) -> t.Any:
         """Return the result of a call that was alone with ``task``; what it has left pending is sent."""
-        task.send_pending()
+        task.send_and_check()
         return self.check(result)
 
     def end_call(self, error: BaseException, *args: t.Any) -> t.Any:

@@ -45,7 +45,7 @@ class _FreshGuard:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None or issubclass(kind, self.passing):
             try:
-                self.task.send_pending()
+                self.task.send_and_check()
             except BaseException:
                 self.task.start_over()
                 raise

@@ -62,6 +62,8 @@ class TaskState:
     explain: Callable[[BaseException], Explanation | None] | None = None
     #: How the database sends what is pending.
     flush: Callable[[Task], None] | None = None
+    #: How the database refuses a transaction that cannot go on, because an error in it was swallowed.
+    check: Callable[[Task], None] | None = None
     #: How the database ends what a guarded function did: undone or not.
     end_guard: Callable[[OpenGuard, bool], None] | None = None
     #: Whether what a view has left pending is sent before the ``after_request`` functions run: some are guarded.
@@ -322,6 +324,15 @@ class Task:
         flush = self.state.flush
         if flush is not None and self._is_open:
             flush(self)
+
+    def send_and_check(self) -> None:
+        """Send what is pending, of whoever was alone with the task, and refuse what nobody can go on with.
+
+        :raises Exception: when a transaction is left in which everything fails.
+        """
+        self.send_pending()
+        if self.state.check is not None and self._is_open:
+            self.state.check(self)
 
     def register(self, callback: Callback, *, on_commit: bool) -> None:
         """Bind a callback to the innermost savepoint.

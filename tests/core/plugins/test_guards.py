@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import logging
 import pickle
@@ -714,3 +715,60 @@ def test_unavailable_errors_travel() -> None:
     error = PluginUnavailableError("shop")
     for other in (copy.copy(error), pickle.loads(pickle.dumps(error))):
         assert (other.plugin, other.status, type(other).code) == ("shop", 503, 503)
+
+
+def leave_flush() -> None:
+    get_db().add(Item(name="there"))
+    with contextlib.suppress(sa.exc.IntegrityError):
+        get_db().flush()
+
+
+def leave_statement() -> None:
+    with contextlib.suppress(sa.exc.DBAPIError):
+        get_db().execute(sa.text("SELECT nothing FROM nowhere"))
+
+
+def leave_rollback() -> None:
+    get_db().scalar(sa.select(sa.func.count()).select_from(Item))
+    get_db().connection().rollback()
+
+
+@pytest.mark.parametrize(
+    ("leave", "kind"),
+    [
+        (leave_flush, "before_request"),
+        (leave_flush, "after_request"),
+        (leave_flush, "context_processor"),
+        (leave_statement, "before_request"),
+        (leave_statement, "after_request"),
+        (leave_statement, "context_processor"),
+        (leave_rollback, "before_request"),
+    ],
+)
+def test_a_transaction_that_cannot_go_on_is_its_failure(
+    leave: Callable[[], None], kind: str, backend: str, make_db_app: MakeApp
+) -> None:
+    """It has swallowed an error of the database: the site goes on, what the view wrote is there, and it is counted."""
+
+    def function(*args: t.Any) -> t.Any:
+        leave()
+        return args[0] if args else {} if kind == "context_processor" else None
+
+    app = make_db_app(make_plugin(lambda app: getattr(app, kind)(function)))
+    with app.task():
+        get_db().add(Item(name="there"))
+
+    @app.post("/<name>")
+    def add(name: str) -> str:
+        get_db().add(Item(name=name))
+        get_db().flush()
+        return render_template_string(f"{{{{ {get_db().scalar(sa.select(sa.func.count()).select_from(Item))} }}}}")
+
+    answers = [app.test_client().post(f"/{name}") for name in "ab"]
+
+    assert [(answer.status_code, answer.text) for answer in answers] == [(200, "2"), (200, "3")]
+    with app.task(read_only=True):
+        assert set(get_db().scalars(sa.select(Item.name))) == {"there", "a", "b"}
+    # On SQLite a statement that fails leaves nothing behind.
+    is_harmless = leave is leave_statement and backend == "sqlite"
+    assert [guard.failures for guard in get_guards(app).guards] == [0 if is_harmless else 2]
