@@ -6,9 +6,11 @@ import importlib
 import inspect
 import sys
 import typing as t
+from importlib.machinery import NamespaceLoader
 from pathlib import Path
 from types import FunctionType, ModuleType
 
+from ..errors import PluginError
 from .finder import install_finder
 
 if t.TYPE_CHECKING:
@@ -22,6 +24,8 @@ def import_plugin(candidate: Candidate, attempts: Attempts) -> tuple[t.Any, str]
     """Return the module or object with the hooks, and the dotted name of the module.
 
     When it cannot be imported, no part of it stays imported: what it had imported of itself may be half done.
+
+    :raises PluginError: for a folder without ``__init__.py``, which Python imports as an empty package.
     """
     if candidate.target is not None:
         return candidate.target, candidate.module
@@ -31,12 +35,25 @@ def import_plugin(candidate: Candidate, attempts: Attempts) -> tuple[t.Any, str]
     attempts.claim(candidate.name, module)
     try:
         target: t.Any = importlib.import_module(module)
+        _refuse_remains(candidate.name, target)
         for attribute in filter(None, attributes.split(".")):
             target = getattr(target, attribute)
     except BaseException:
         attempts.forget_modules(candidate.name)
         raise
     return target, module
+
+
+def _refuse_remains(name: str, module: t.Any) -> None:
+    spec = getattr(module, "__spec__", None)
+    if spec is not None and isinstance(spec.loader, NamespaceLoader):
+        # pip leaves files that it has not brought, and their folder hides an editable installation.
+        raise PluginError(
+            name,
+            "import-failed",
+            f"There is no __init__.py in {next(iter(module.__path__))}. Most often the folder is left of an earlier"
+            " installation: remove it.",
+        )
 
 
 def file_of(target: t.Any) -> str | None:

@@ -441,6 +441,22 @@ def test_disabled_entry_point_is_not_imported(fake_distribution: Callable[..., N
     assert (report_of(app, "store").state, report_of(app, "store").version) == ("disabled", "7.1")
 
 
+def test_remains_of_an_installation_are_a_problem(fake_dist: Callable[..., Path], make_plugin_app: MakeApp) -> None:
+    """Python imports a folder without ``__init__.py`` as an empty package, which has none of the hooks."""
+    files = {"left_shop/migrations/0002_more.py": "", "space_till/till.py": ""}
+    folder = fake_dist("left", "1.2", "[myapp.plugins]\nshop = left_shop\ntill = space_till.till\n", files)
+
+    app = make_plugin_app()
+
+    report, problem = report_of(app, "shop"), report_of(app, "shop").problem
+    assert problem is not None
+    assert (report.state, problem.code) == ("broken-import", "import-failed")
+    assert problem.summary.startswith(f"There is no __init__.py in {folder / 'left_shop'}. ")
+    assert "remove it" in problem.summary
+    # A module in a package of this kind is there.
+    assert report_of(app, "till").state == "active"
+
+
 def test_entry_point_wins_over_a_folder(
     fake_distribution: Callable[..., None], make_folder: MakeFolder, make_plugin_app: MakeApp
 ) -> None:
