@@ -77,14 +77,18 @@ def revision(owner: str, message: str) -> None:
 @db.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def current(as_json: bool) -> None:
-    """Show how far the tables of each owner have come."""
+    """Show how far the tables of each owner have come, and who has tables and is not loaded."""
     positions = data.positions(_app())
+    absent = data.find_absent(_app())
     if as_json:
-        click.echo(json.dumps({"schema": 1, "owners": [asdict(position) for position in positions]}))
+        owners = [asdict(position) for position in positions]
+        click.echo(json.dumps({"schema": 1, "owners": owners, "absent": absent}))
     else:
         for position in positions:
             state = "up to date" if position.is_current else position.problem or "behind: run `flask db upgrade`"
             click.echo(f"{position.owner:<20} {position.current or 'nothing':<16} {state}")
+        for name, revision in absent.items():
+            click.echo(f"{name:<20} {revision:<16} its tables are there, and no plugin of this name is loaded")
     if any(position.problem for position in positions):
         sys.exit(1)
 

@@ -9,6 +9,7 @@ from .guarded import RESOURCE, check_usable, end_guard, flush_pending
 from .migrations import (
     Position,
     downgrade,
+    find_absent,
     find_differences,
     find_position,
     get_schema,
@@ -53,6 +54,7 @@ __all__ = [
     "downgrade",
     "drop_models",
     "ensure_schema",
+    "find_absent",
     "find_broken",
     "find_differences",
     "find_failure",

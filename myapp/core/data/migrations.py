@@ -123,6 +123,13 @@ def positions(app: Flask) -> list[Position]:
     return [find_position(app, name) for name in get_schema(app).owners]
 
 
+def find_absent(app: Flask) -> dict[str, str]:
+    """Return who has tables in the database and is not here, with the revision that they are at."""
+    with get_engine(app).connect() as connection:
+        found = {name: _current(connection, Owner(name, "", Path())) for name in _absent_owners(app, connection)}
+    return {name: current for name, current in sorted(found.items()) if current is not None}
+
+
 def find_position(app: Flask, name: str) -> Position:
     """Return how far the tables of one owner have come."""
     owner = get_owner(app, name)

@@ -336,3 +336,20 @@ def test_db_current_as_json(app: CustomFlask, shop: Path) -> None:
     """One document on stdout with every owner."""
     result = app.test_cli_runner().invoke(args=["db", "current", "--json"])
     assert '{"owner": "shop", "current": null, "newest": "0001", "problem": ""}' in result.stdout
+
+
+def test_db_current_names_who_is_not_loaded(make_app: t.Any, app: CustomFlask, shop: Path) -> None:
+    """Its tables are there, which is no problem; one that was taken back to nothing has none."""
+    data.upgrade(app)
+    url = data.get_engine(app).url.render_as_string(hide_password=False)
+    runner = make_app(config={"MYAPP_DATABASE_URL": url}).test_cli_runner()
+
+    said, document = (runner.invoke(args=["db", "current", *more]) for more in ((), ("--json",)))
+    data.downgrade(app, "shop", "base")
+    after = runner.invoke(args=["db", "current"])
+
+    assert said.exit_code == document.exit_code == 0
+    line = "shop                 0001             its tables are there, and no plugin of this name is loaded"
+    assert line in said.stdout.splitlines()
+    assert '"absent": {"shop": "0001"}' in document.stdout
+    assert "shop" not in after.stdout
