@@ -41,6 +41,8 @@ logger = logging.getLogger("myapp.config")
 PLUGIN_KEY = re.compile(r"^MYAPP_PLUGIN_[A-Z0-9_]+__[A-Z0-9_]+$")
 #: Variables of this prefix that other parts of the project read, and the application does not.
 READ_ELSEWHERE = frozenset({"MYAPP_METER_DATA"})
+#: Where pip copies to; Debian's has a name of its own.
+SITES = frozenset({"site-packages", "dist-packages"})
 #: What ``flask`` sets for itself: switches of the command line, not configuration.
 FLASK_SWITCHES = frozenset({"FLASK_APP", "FLASK_DEBUG", "FLASK_RUN_FROM_CLI", "FLASK_ENV", "FLASK_SKIP_DOTENV"})
 MINIMUM_SECRET_BYTES = 32

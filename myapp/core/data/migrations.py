@@ -12,6 +12,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from ..config import SITES
 from ..errors import SchemaError, is_own_failure
 from . import postgresql, sqlite
 from .engine import get_engine
@@ -34,6 +35,10 @@ VERSION_TABLE = "alembic_version_"
 NOT_FOUND = (
     "The tables of {name} are at {current}, a revision that no file in {versions} has. If they are of newer code,"
     " install that; if the file is missing, get it back."
+)
+COPIED = (
+    "The migrations of {name} are in {versions}, which is a copy that pip has made: its source and the next wheel would"
+    " not have a new one. Install the source for editing (pip install -e FOLDER), and run this again."
 )
 # Alembic's `op` and `context` belong to the process, not to a thread.
 _alembic = threading.RLock()
@@ -178,10 +183,16 @@ def downgrade(app: Flask, name: str, target: str) -> None:
 
 
 def revise(app: Flask, name: str, message: str) -> Path:
-    """Write a new revision for one owner: what its models have and its tables do not; return the file."""
+    """Write a new revision for one owner: what its models have and its tables do not; return the file.
+
+    :raises SchemaError: also when the owner's version files are a copy that pip has made.
+    """
     from alembic import command  # 100 ms, only where migrations run.
 
-    with _migrating(app, get_owner(app, name)) as config:
+    owner = get_owner(app, name)
+    if not SITES.isdisjoint(owner.versions.parts):
+        raise SchemaError(COPIED.format(name=name, versions=owner.versions))
+    with _migrating(app, owner) as config:
         script = command.revision(config, message=message, autogenerate=True)
     if script is None or isinstance(script, list):
         raise SchemaError(f"Alembic wrote no single revision for {name}.")

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
-from ..config import plain_name
+from ..config import SITES, plain_name
 from ..discovery import describe
 from ..errors import ConfigurationError, well_formed
 from .finder import is_inside
@@ -31,8 +31,6 @@ GROUP = "myapp.plugins"
 SKIPPED_NAMES = frozenset({"tests", "conftest", "setup"})
 #: What only a plugin's file has at the beginning of a line.
 MEANT = re.compile(rb"^(__plugin__\s*[:=]|(async )?def myapp_)", re.MULTILINE)
-#: Where pip copies to; Debian's has a name of its own.
-SITES = frozenset({"site-packages", "dist-packages"})
 #: Ranks of the sources; folders come after these, each with a rank of its own, in the order in which they are listed.
 ENTRY_POINT, FOLDER = 1, 2
 

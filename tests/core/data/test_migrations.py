@@ -163,6 +163,20 @@ def test_downgrade_and_revision_need_an_owner(app: CustomFlask, shop: Path) -> N
     assert "shop_parents" not in tables(app)
 
 
+@pytest.mark.parametrize("site", ["site-packages", "dist-packages"])
+def test_revision_is_not_written_into_what_pip_has_copied(app: CustomFlask, tmp_path: Path, site: str) -> None:
+    """It would be in no source, and would stay when the plugin is uninstalled."""
+    (tmp_path / site).mkdir()
+    folder = write(tmp_path / site / "shop", "0001_first.py", FIRST, owner="shop")
+    data.register_migrations(app, "shop", "x", folder)
+    data.upgrade(app)
+
+    result = app.test_cli_runner().invoke(args=["db", "revision", "--of", "shop", "-m", "look"])
+
+    assert (result.exit_code, "pip install -e FOLDER" in result.stderr) == (1, True)
+    assert [path.name for path in folder.glob("*.py")] == ["0001_first.py"]
+
+
 class Cents(sa.TypeDecorator[int]):
     """A type of somebody's own."""
 
