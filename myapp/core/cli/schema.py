@@ -62,7 +62,7 @@ def downgrade(owner: str, revision: str) -> None:
 @OWNER
 @click.option("-m", "--message", required=True, help="What the revision does, for its file name.")
 def revision(owner: str, message: str) -> None:
-    """Write a revision with what the models of one owner have and its tables do not."""
+    """Write a revision with what the models of one owner have and its tables do not, if there is anything."""
     broken = [report for report in discovery.get_report(_app()) if report.state.startswith("broken")]
     if owner == "core" and broken:
         names = ", ".join(report.module for report in broken)
@@ -70,8 +70,13 @@ def revision(owner: str, message: str) -> None:
             f"{names} cannot be imported, so the revision would drop the tables of its models. Correct that first:"
             " flask blueprints list"
         )
-    path = data.revise(_app(), owner, message)
+    path, warnings = data.revise(_app(), owner, message)
+    if path is None:
+        click.echo(f"Wrote nothing: the models of {owner} have what its tables have. Is the changed one imported?")
+        return
     click.echo(f"Wrote {path}. Read it, then run `flask db upgrade`.")
+    for warning in warnings:
+        click.echo(warning, err=True)
 
 
 @db.command()

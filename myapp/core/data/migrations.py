@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 import traceback
 import typing as t
@@ -23,6 +24,7 @@ if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from alembic.config import Config
+    from alembic.operations.ops import MigrationScript
     from alembic.script import ScriptDirectory
     from flask import Flask
 
@@ -40,6 +42,12 @@ COPIED = (
     "The migrations of {name} are in {versions}, which is a copy that pip has made: its source and the next wheel would"
     " not have a new one. Install the source for editing (pip install -e FOLDER), and run this again."
 )
+NO_DEFAULT = (
+    "The column {column} of {table} is NOT NULL and has no server_default, which fails where there are rows. {remedy}"
+)
+NO_DEFAULT_REMEDY = "Give the column a server_default, or let it be nullable."
+#: How SQLite and PostgreSQL say that the rows of a table have nothing in a new column.
+NULLS = re.compile(r"NOT NULL|contains null values")
 # Alembic's `op` and `context` belong to the process, not to a thread.
 _alembic = threading.RLock()
 
@@ -182,9 +190,10 @@ def downgrade(app: Flask, name: str, target: str) -> None:
         command.downgrade(config, target)
 
 
-def revise(app: Flask, name: str, message: str) -> Path:
-    """Write a new revision for one owner: what its models have and its tables do not; return the file.
+def revise(app: Flask, name: str, message: str) -> tuple[Path | None, list[str]]:
+    """Write a new revision for one owner: what its models have and its tables do not.
 
+    :return: the file, or None where they agree; and what to correct in the file before it runs, as sentences.
     :raises SchemaError: also when the owner's version files are a copy that pip has made.
     """
     from alembic import command  # 100 ms, only where migrations run.
@@ -192,11 +201,27 @@ def revise(app: Flask, name: str, message: str) -> Path:
     owner = get_owner(app, name)
     if not SITES.isdisjoint(owner.versions.parts):
         raise SchemaError(COPIED.format(name=name, versions=owner.versions))
+    warnings: list[str] = []
+
+    def look(_context: t.Any, _revision: t.Any, scripts: list[MigrationScript]) -> None:
+        warnings.extend(_iter_unfilled(scripts))
+        # One that does nothing would be applied in development before anybody has taken it away.
+        scripts[:] = [script for script in scripts if script.upgrade_ops is None or not script.upgrade_ops.is_empty()]
+
     with _migrating(app, owner) as config:
-        script = command.revision(config, message=message, autogenerate=True)
-    if script is None or isinstance(script, list):
-        raise SchemaError(f"Alembic wrote no single revision for {name}.")
-    return Path(script.path)
+        script = command.revision(config, message=message, autogenerate=True, process_revision_directives=look)
+    return None if script is None or isinstance(script, list) else Path(script.path), warnings
+
+
+def _iter_unfilled(scripts: Iterable[MigrationScript]) -> Iterator[str]:
+    """Yield a sentence for each column that a revision adds and that rows of before would have nothing in."""
+    from alembic.operations.ops import AddColumnOp, ModifyTableOps
+
+    tables = [table for script in scripts for table in (script.upgrade_ops.ops if script.upgrade_ops else ())]
+    for change in (change for table in tables if isinstance(table, ModifyTableOps) for change in table.ops):
+        if isinstance(change, AddColumnOp) and not change.column.nullable and change.column.server_default is None:
+            names = {"column": change.column.name, "table": change.table_name}
+            yield NO_DEFAULT.format(**names, remedy=NO_DEFAULT_REMEDY)
 
 
 def find_differences(app: Flask, name: str) -> list[str]:
@@ -359,8 +384,9 @@ def _explained(app: Flask | None, owner: Owner, current: str | None) -> Iterator
         if isinstance(error, KeyError) and place == str(owner.versions):
             # Alembic has looked it up, and says nothing else.
             message = f"a down_revision is {error}, and no version is called so"
+        remedy = f"{NO_DEFAULT_REMEDY} Then" if NULLS.search(message) else "Correct it and"
         raise SchemaError(
-            f"A migration of {owner.name} fails at {place}: {message}. {position} Correct it and run: flask db upgrade"
+            f"A migration of {owner.name} fails at {place}: {message}. {position} {remedy} run: flask db upgrade"
         ) from error
 
 

@@ -11,10 +11,12 @@ import sqlalchemy as sa
 
 from myapp import UTCDateTime, get_db
 from myapp.core import data
+from myapp.core.data.sqlite import WRITES
 from myapp.core.errors import SchemaError
 from myapp.core.ops import iter_findings
 
 if t.TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from myapp import CustomFlask
@@ -77,6 +79,13 @@ def shop(app: CustomFlask, tmp_path: Path) -> Path:
 
 def tables(app: CustomFlask) -> set[str]:
     return set(sa.inspect(data.get_engine(app)).get_table_names())
+
+
+def revise(app: CustomFlask, name: str) -> str:
+    """Write a revision and return its text."""
+    path, _ = data.revise(app, name, "look")
+    assert path is not None
+    return path.read_text()
 
 
 def test_each_owner_has_its_own_version_table(app: CustomFlask, shop: Path) -> None:
@@ -163,6 +172,48 @@ def test_downgrade_and_revision_need_an_owner(app: CustomFlask, shop: Path) -> N
     assert "shop_parents" not in tables(app)
 
 
+@pytest.fixture
+def depot(app: CustomFlask, tmp_path: Path) -> Iterator[sa.Table]:
+    """Register an owner whose models are its one table, and return that."""
+    folder = tmp_path / "depot"
+    folder.mkdir()
+    data.register_migrations(app, "depot", "tests_depot", folder)
+    metadata = data.get_metadata("tests_depot")
+    table = sa.Table("depot_things", metadata, sa.Column("id", sa.Integer, primary_key=True))
+    revise(app, "depot")
+    data.upgrade(app)
+    yield table
+    metadata.remove(table)
+
+
+def test_revision_with_nothing_in_it_is_not_written(app: CustomFlask, depot: sa.Table, tmp_path: Path) -> None:
+    """It says so: in development the next command would apply a file that somebody takes away after a look."""
+    before = sorted((tmp_path / "depot").glob("*.py"))
+
+    result = app.test_cli_runner().invoke(args=["db", "revision", "--of", "depot", "-m", "again"])
+
+    assert (result.exit_code, "Wrote nothing: the models of depot have" in result.stdout) == (0, True)
+    assert sorted((tmp_path / "depot").glob("*.py")) == before
+
+
+def test_revision_that_rows_would_fail_says_so(app: CustomFlask, depot: sa.Table, tmp_path: Path) -> None:
+    """When it is written, on an empty table where it passes, and with the remedy when it has failed."""
+    depot.append_column(sa.Column("least", sa.Integer, nullable=False))
+    depot.append_column(sa.Column("most", sa.Integer, nullable=False, server_default="9"))
+    depot.append_column(sa.Column("note", sa.String))
+    remedy = "Give the column a server_default, or let it be nullable."
+    runner = app.test_cli_runner()
+
+    result = runner.invoke(args=["db", "revision", "--of", "depot", "-m", "least"])
+
+    what = "The column least of depot_things is NOT NULL and has no server_default, which fails where there are rows."
+    assert (result.exit_code, result.stderr) == (0, f"{what} {remedy}\n")
+    with data.get_engine(app).connect().execution_options(**{WRITES: True}) as connection, connection.begin():
+        connection.execute(sa.text("INSERT INTO depot_things (id) VALUES (1)"))
+    result = runner.invoke(args=["db", "upgrade"])
+    assert (result.exit_code, f"{remedy} Then run: flask db upgrade" in result.stderr) == (1, True)
+
+
 @pytest.mark.parametrize("site", ["site-packages", "dist-packages"])
 def test_revision_is_not_written_into_what_pip_has_copied(app: CustomFlask, tmp_path: Path, site: str) -> None:
     """It would be in no source, and would stay when the plugin is uninstalled."""
@@ -207,7 +258,7 @@ def test_revision_of_own_types_runs_and_says_what_the_tables_are(app: CustomFlas
         sa.Column("blob", sa.PickleType()),
     )
     try:
-        text = data.revise(app, "stall", "things").read_text()
+        text = revise(app, "stall")
         assert "sa.Column('made', sa.DateTime(timezone=True), nullable=False)" in text
         assert "sa.Column('price', sa.Numeric(precision=12, scale=2), nullable=True)" in text
         assert data.upgrade(app, names=["stall"])
@@ -233,7 +284,7 @@ def test_longest_name_owns_a_table(app: CustomFlask, shop: Path, tmp_path: Path)
         app, "shop_eu", "myapp_plugins.shop_eu", write(tmp_path / "eu", "0001_first.py", FIRST, owner="shop_eu")
     )
     data.upgrade(app)
-    text = data.revise(app, "shop", "look").read_text()
+    text = revise(app, "shop")
     assert "shop_parents" in text
     assert "shop_eu" not in text
 
