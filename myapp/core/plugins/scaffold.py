@@ -1,7 +1,8 @@
 """Write a new plugin: a package that is served, tested and installed as it is. ``myapp/scaffold/plugin`` has its files.
 
 They lie there as text, with ``$name`` where the plugin's name goes and ``NAME`` in paths, so that no tool takes them
-for modules of this project; a test writes a plugin and checks that.
+for modules of this project; a test writes a plugin and checks that. ``DOT`` begins a hidden file: setuptools would leave
+it out of the wheel.
 """
 
 from __future__ import annotations
@@ -86,7 +87,8 @@ def _write_all(target: Path, words: dict[str, str]) -> None:
     aside.mkdir()
     try:
         for source in sorted(TEMPLATES.rglob(f"*{SUFFIX}")):
-            path = str(source.relative_to(TEMPLATES)).removesuffix(SUFFIX).replace("NAME", words["name"])
+            path = str(source.relative_to(TEMPLATES)).removesuffix(SUFFIX)
+            path = path.replace("NAME", words["name"]).replace("DOT", ".")
             (aside / path).parent.mkdir(parents=True, exist_ok=True)
             text = Template(source.read_text(encoding="utf-8")).substitute(words)
             (aside / path).write_text(text, encoding="utf-8")

@@ -31,7 +31,8 @@ def test_every_file_is_written_and_filled_in(name: str, tmp_path: Path) -> None:
 
     files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
     templates = [str(path.relative_to(TEMPLATES)) for path in TEMPLATES.rglob("*") if path.is_file()]
-    assert sorted(files) == sorted(path.removesuffix(SUFFIX).replace("NAME", plain) for path in templates)
+    expected = [path.removesuffix(SUFFIX).replace("NAME", plain).replace("DOT", ".") for path in templates]
+    assert sorted(files) == sorted(expected)
     assert folder == tmp_path / "new" / "plugins" / plain
     for path in files.values():
         text = path.read_text(encoding="utf-8")
@@ -39,6 +40,13 @@ def test_every_file_is_written_and_filled_in(name: str, tmp_path: Path) -> None:
         if path.suffix == ".py":
             ast.parse(text)
     assert [path.name for path in folder.parent.iterdir()] == [plain]
+
+
+def test_what_a_build_leaves_is_not_for_git(tmp_path: Path) -> None:
+    """The next wheel would have what lies in ``build``."""
+    lines = (create_plugin("shop", tmp_path) / ".gitignore").read_text(encoding="utf-8").splitlines()
+
+    assert {"build/", "dist/", "*.egg-info/", "__pycache__/"} == {*lines}
 
 
 def test_new_plugin_is_served(tmp_path: Path, make_app: Callable[..., CustomFlask]) -> None:
