@@ -506,6 +506,20 @@ MUTANTS = [
         "tests/core/plugins/test_migrations.py::test_vanished_plugin_blocks_nobody",
     ),
     Mutant(
+        "a revision is written into site-packages",
+        CORE + "data/migrations.py",
+        "    if not SITES.isdisjoint(owner.versions.parts):\n",
+        "    if False:\n",
+        "tests/core/data/test_migrations.py::test_revision_is_not_written_into_what_pip_has_copied",
+    ),
+    Mutant(
+        "the remains of an installation are a plugin",
+        CORE + "plugins/imports.py",
+        "        _refuse_remains(candidate.name, target)\n",
+        "",
+        "tests/core/plugins/test_plugins.py::test_remains_of_an_installation_are_a_problem",
+    ),
+    Mutant(
         "an app of the test kit has the settings of whoever runs the tests",
         CORE + "config.py",
         "        environ, dotenv = config.keep(environ), config.keep(dotenv)\n",
