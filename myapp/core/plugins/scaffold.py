@@ -1,8 +1,8 @@
 """Write a new plugin: a package that is served, tested and installed as it is. ``myapp/scaffold/plugin`` has its files.
 
 They lie there as text, with ``$name`` where the plugin's name goes and ``NAME`` in paths, so that no tool takes them
-for modules of this project; a test writes a plugin and checks that. ``DOT`` begins a hidden file: setuptools would leave
-it out of the wheel.
+for modules of this project; a test writes a plugin and checks that. ``DOT`` begins a hidden file: setuptools would
+leave it out of the wheel.
 """
 
 from __future__ import annotations
