@@ -35,6 +35,11 @@ class CustomFlask(Flask):
     #: ``with app.task():``, attached by :func:`create_app`.
     task: Callable[..., AbstractContextManager[Task]]
 
+    def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Flask keeps one dict on the class, in which what one app says would hold for all.
+        self.jinja_options = dict(self.jinja_options)
+
     def make_response(self, rv: t.Any) -> Response:
         """Turn what a view returned into a response, as Flask does, and unfold ``to_response`` and ``to_json``.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import logging
 import sys
 import threading
 import typing as t
@@ -74,6 +75,7 @@ class Attempts:
         self._modules_before = frozenset(sys.modules)
         self._packages_before = data.model_packages()
         self._receivers_at_start = self._receivers_before = _receivers()
+        self._silent_before = _silent_loggers()
         # The package or module that each plugin has to itself, and the import roots that only plugins have imported.
         self._units: dict[str, str] = {}
         self._roots: set[str] = set()
@@ -143,7 +145,13 @@ class Attempts:
         self._drop_modules(modules)
 
     def end(self) -> None:
-        """Take away what everybody has left who is not registered on the app that stands."""
+        """Take away what everybody has left who is not registered on the app that stands.
+
+        Also the silence: ``logging.config.dictConfig()`` switches all loggers off that are there, unless it is told not
+        to, and with them those that say why a plugin is not served.
+        """
+        for logger in _silent_loggers() - self._silent_before:
+            logger.disabled = False
         self.forget([name for name in self._units if name not in self.active])
 
     def abandon(self) -> None:
@@ -159,7 +167,8 @@ class Attempts:
         return _Modules(frozenset(going - kept - self._modules_before), frozenset(kept))
 
     def _drop_modules(self, modules: _Modules) -> None:
-        for module in [module for module in sys.modules if modules.has(module)]:
+        # Other threads may be importing.
+        for module in filter(modules.has, list(sys.modules)):
             if module in self._modules_before:
                 continue
             parent, _, last = module.rpartition(".")
@@ -208,6 +217,13 @@ def _collecting_seldom() -> Iterator[None]:
         # A module that was imported meanwhile may have set its own.
         if gc.get_threshold() == ours:
             gc.set_threshold(*before)
+
+
+def _silent_loggers() -> frozenset[logging.Logger]:
+    """Return the loggers of the core that are switched off."""
+    known = dict(logging.root.manager.loggerDict)
+    ours = (logger for name, logger in known.items() if name.partition(".")[0] == data.CORE)
+    return frozenset(logger for logger in ours if isinstance(logger, logging.Logger) and logger.disabled)
 
 
 def _receivers() -> frozenset[tuple[Signal, t.Hashable]]:

@@ -48,10 +48,8 @@ class PluginFinder:
 
         :param location: the package's folder, or the file of a plugin in one file.
         """
+        real = location.resolve()
         with self._lock:
-            folder = self._folders.get(str(location.parent))
-            # To follow every part of a path takes ten times as long as a look at the last one.
-            real = location.resolve() if folder is None or location.is_symlink() else folder / location.name
             if real in self._names:
                 return self._names[real]
             module = f"{PACKAGE}.{name}"

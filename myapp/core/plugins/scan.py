@@ -164,7 +164,12 @@ def _iter_folder(folder: Path, rank: int) -> Iterator[Candidate]:
 def _at_entry(name: str, entry: os.DirEntry[str], folder: Path, rank: int) -> Candidate | None:
     location = Path(entry.path)
     if not entry.is_dir():
-        return _in_folder(name, location, location, folder, rank) if location.suffix == ".py" else None
+        if entry.is_symlink() and not location.exists():
+            # What it is meant to be nobody can say; a plugin that guards the site, if it lies here.
+            wrong = problem("import-failed", f"{location} is a link to {location.readlink()}, which is not there.")
+            return Candidate(name, str(folder), rank, problem=wrong)
+        is_module = location.suffix == ".py" and entry.is_file()
+        return _in_folder(name, location, location, folder, rank) if is_module else None
     init = location / "__init__.py"
     if init.is_file():
         return _in_folder(name, location, init, folder, rank)
@@ -224,7 +229,7 @@ def _iter_entry_points() -> Iterator[Candidate]:
             if GROUP not in text:
                 # Reading the rest of a distribution costs more than this, and most have no plugin.
                 continue
-            name = distribution.name
+            name, version = _identify(distribution)
             points = distribution.entry_points.select(group=GROUP)
         except Exception as error:
             logger.exception("The entry points of a distribution cannot be read: %s", describe(error))
@@ -232,21 +237,39 @@ def _iter_entry_points() -> Iterator[Candidate]:
         # Of a distribution that is on the path twice the first counts, as for imports.
         if name not in seen:
             seen.add(name)
-            yield from (_from_entry_point(point, distribution) for point in sorted(points, key=lambda p: p.name))
+            yield from (_from_entry_point(point, name, version) for point in sorted(points, key=lambda p: p.name))
 
 
-def _from_entry_point(point: EntryPoint, distribution: Distribution) -> Candidate:
-    origin = f"{distribution.name} {distribution.version}"
+def _identify(distribution: Distribution) -> tuple[str, str]:
+    """Return the name and the version of a distribution; those of its folder where its METADATA cannot be read.
+
+    A plugin is imported without it, and one that guards the site is not to be missing because of it.
+    """
+    try:
+        name, version = distribution.name, distribution.version
+    except UnicodeDecodeError:
+        name = version = None  # type: ignore[assignment]
+    if name and version:
+        return name, version
+    # The only place that has the path is not public.
+    stem = Path(str(getattr(distribution, "_path", distribution))).stem
+    name, _, version = stem.partition("-")
+    logger.warning("The METADATA of the distribution %s is missing or cannot be read: install it again.", stem)
+    return name, version or "0"
+
+
+def _from_entry_point(point: EntryPoint, distribution: str, version: str) -> Candidate:
+    origin = f"{distribution} {version}"
     match = EntryPoint.pattern.match(point.value)
     # One that is not of the form `package.module:attribute` cannot be imported either, and says so.
     parts = [match["module"], match["attr"]] if match else [point.value]
     target = ":".join(filter(None, parts))
     name = plain_name(point.name)
     try:
-        return _from_module(name, target, origin, ENTRY_POINT, distribution.version)
+        return _from_module(name, target, origin, ENTRY_POINT, version)
     except Exception as error:  # noqa: BLE001 - as for those in folders.
         wrong = problem("manifest-invalid", f"{origin}: {describe(error)}")
-        return Candidate(name, origin, ENTRY_POINT, distribution.version, module=target, problem=wrong)
+        return Candidate(name, origin, ENTRY_POINT, version, module=target, problem=wrong)
 
 
 def _from_module(name: str, target: str, origin: str, rank: int, version: str) -> Candidate:

@@ -162,3 +162,18 @@ def test_hidden_files_and_folders_are_no_plugins(make_folder: MakeFolder, make_p
     names = ".py", ".py/__init__.py", ".hidden/__init__.py", "_private.py", "test_shop.py", "conftest.py", "setup.py"
     for number, name in enumerate(names):
         assert not get_report(make_plugin_app(make_folder(f"plugins{number}", {name: source}))), name
+
+
+def test_link_that_is_turned_leads_to_the_new_module(make_folder: MakeFolder, tmp_path: Path) -> None:
+    """A release is often a link that is turned: what is found there is imported from there."""
+    releases = [make_folder(f"r{number}", {"finder_turned.py": ""}) for number in (1, 2)]
+    current, finder, names = tmp_path / "current", install_finder(), []
+    for release in releases:
+        current.unlink(missing_ok=True)
+        current.symlink_to(release)
+        if release == releases[0]:
+            finder.add_folder(current)
+        names.append(finder.claim("finder_turned", current / "finder_turned.py"))
+
+    assert names[0] == "myapp_plugins.finder_turned"
+    assert names[1].startswith("myapp_plugins.finder_turned__")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 import types
@@ -564,3 +565,73 @@ def test_folder_that_may_not_be_read_is_a_problem_of_its_own(make_folder: MakeFo
 
     assert "'fine': 'active'" in result.stdout, result.stderr
     assert f"{folder}/locked cannot be looked into: [Errno 13] Permission denied" in result.stdout
+
+
+@pytest.mark.parametrize("wrong", ["", "    raise RuntimeError\n"])
+def test_plugin_silences_nobody(
+    wrong: str, make_folder: MakeFolder, make_plugin_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    """``dictConfig`` switches off the loggers that are there: whether it is served or not, the others are heard."""
+    loud = "import logging.config\ndef myapp_configure(app, plugin):\n    logging.config.dictConfig({'version': 1})\n"
+    folder = make_folder("plugins", {"aaa.py": loud + wrong, "zzz.py": "1 / 0\n"})
+    loggers = [one for one in logging.root.manager.loggerDict.values() if isinstance(one, logging.Logger)]
+    before = {one: one.disabled for one in loggers}
+    handlers = logging.root.handlers[:]
+    try:
+        make_plugin_app(folder)
+    finally:
+        for one, is_disabled in before.items():
+            one.disabled = is_disabled
+        logging.root.handlers[:] = handlers
+
+    said = [record.message for record in caplog.records if record.name == "myapp.plugins"]
+    assert any("The plugin zzz is not served" in text for text in said)
+    assert any("The plugin aaa is not served" in text for text in said) == bool(wrong)
+
+
+def test_options_of_templates_are_those_of_one_app(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
+    """Flask keeps them on its class: there, what a plugin that failed has said would break every page of the next."""
+    source = "def myapp_configure(app, plugin):\n    app.jinja_options['variable_start_string'] = '[['\n"
+    folder = make_folder("plugins", {"odd.py": source, "bad.py": source + "    raise RuntimeError\n"})
+
+    apps = [make_plugin_app(folder, MYAPP_PLUGINS=name) for name in ("odd", "bad", "")]
+
+    assert [app.jinja_options for app in apps] == [{"variable_start_string": "[["}, {}, {}]
+    assert [app.jinja_env.variable_start_string for app in apps] == ["{{"] * 3
+
+
+def test_link_that_leads_nowhere_is_a_problem(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
+    """It may be a plugin that guards the site, on a disk that is not there; a pipe is nothing."""
+    folder = make_folder("plugins", {"good.py": PLUGIN.format(name="good", text="good")})
+    (folder / "guard").symlink_to(folder.parent / "releases" / "guard")
+    os.mkfifo(folder / "pipe.py")
+
+    reports = {report.name: report for report in get_report(make_plugin_app(folder))}
+
+    assert set(reports) == {"good", "guard"}
+    assert reports["guard"].problem is not None
+    assert "releases/guard, which is not there" in reports["guard"].problem.summary
+
+
+@pytest.mark.parametrize(
+    "metadata", [None, b"Metadata-Version: 2.1\n", b"Metadata-Version: 2.1\nName: aa\nVersion: 1.0\nAuthor: J\xf6rg\n"]
+)
+def test_distribution_without_readable_metadata_is_there(
+    metadata: bytes | None, fake_dist: Callable[..., Path], make_plugin_app: MakeApp
+) -> None:
+    """Its plugins are imported all the same; one of them may guard the site. Its folder has a name and a version."""
+    for name in ("aa", "bb"):
+        source = f'__plugin__ = {{"name": "{name}", "critical": True}}\n'
+        site = fake_dist(
+            f"{name}-dist", "1.5", f"[myapp.plugins]\n{name} = {name}_plain\n", {f"{name}_plain.py": source}
+        )
+        [folder] = site.glob(f"{name}*.dist-info")
+        (folder / "METADATA").unlink() if metadata is None else (folder / "METADATA").write_bytes(metadata)
+
+    reports = get_report(make_plugin_app())
+
+    assert [(report.name, report.state, report.is_critical) for report in reports] == [
+        ("aa", "active", True),
+        ("bb", "active", True),
+    ]
+    assert [report.origin.partition(" ")[2] for report in reports] == ["1.5", "1.5"]
