@@ -35,11 +35,6 @@ class CustomFlask(Flask):
     #: ``with app.task():``, attached by :func:`create_app`.
     task: Callable[..., AbstractContextManager[Task]]
 
-    def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
-        super().__init__(*args, **kwargs)
-        # Flask keeps one dict on the class, in which what one app says would hold for all.
-        self.jinja_options = dict(self.jinja_options)
-
     def make_response(self, rv: t.Any) -> Response:
         """Turn what a view returned into a response, as Flask does, and unfold ``to_response`` and ``to_json``.
 
@@ -97,6 +92,8 @@ def _build(
     attempts: plugin_part.Attempts,
 ) -> CustomFlask:
     app = CustomFlask("myapp", instance_path=str(loaded.instance_path))
+    # Flask keeps one dict on the class, in which what one app says would hold for all.
+    app.jinja_options = dict(app.jinja_options)
     app.extensions["myapp.runtime"] = runtime
     config.init_app(app, loaded)
     tasks.init_app(app)
