@@ -107,24 +107,30 @@ class PluginError(MyappError, click.ClickException):
     :param plugin: name of the plugin.
     :param code: the stable problem code.
     :param summary: the error itself, with file and line where there is one.
+    :param hint: the next step, where more is known than that of the code.
     :param is_critical: whether nothing may be served without it, in lenient mode either.
     :param traceback: of what was raised, as a text: an exception that is kept keeps everything alive that it has seen.
     """
 
     exit_code = 2
 
-    def __init__(self, plugin: str, code: str, summary: str, *, is_critical: bool = False, traceback: str = "") -> None:
+    def __init__(
+        self, plugin: str, code: str, summary: str, *, hint: str = "", is_critical: bool = False, traceback: str = ""
+    ) -> None:
         self.plugin = plugin
         self.code = code
         self.summary = summary
+        self.hint = hint
         self.is_critical = is_critical
         self.traceback = traceback
-        text = f"{end_sentence(summary)} It is critical: nothing is served without it." if is_critical else summary
+        text = summary
+        if is_critical:
+            text = f"{end_sentence(summary)} It is critical: nothing is served without it. {hint}".rstrip()
         super().__init__(f"The plugin {plugin} cannot be served ({code}): {text}")
 
-    def as_critical(self) -> PluginError:
-        """Return the same error of a plugin that nothing may be served without."""
-        return PluginError(self.plugin, self.code, self.summary, is_critical=True, traceback=self.traceback)
+    def as_critical(self, hint: str) -> PluginError:
+        """Return the same error of a plugin that nothing may be served without, with the next step."""
+        return PluginError(self.plugin, self.code, self.summary, hint=hint, is_critical=True, traceback=self.traceback)
 
 
 class ScaffoldError(MyappError, click.ClickException):

@@ -26,7 +26,7 @@ def doctor(context: click.Context, as_json: bool) -> None:
     0 fine, 1 something is wrong, 2 the application could not be loaded.
     """
     app, cause = offline.load_app(context, "myapp.discovery")
-    findings = list(_iter_findings(app, cause))
+    findings = list(_iter_findings(context, app, cause))
     if as_json:
         click.echo(json.dumps({"schema": 1, "doctor": findings}, indent=2))
     else:
@@ -39,7 +39,7 @@ def doctor(context: click.Context, as_json: bool) -> None:
     offline.leave(context, cause, has_problems=bool(findings))
 
 
-def _iter_findings(app: Flask | None, cause: str) -> Iterator[dict[str, str]]:
+def _iter_findings(context: click.Context, app: Flask | None, cause: str) -> Iterator[dict[str, str]]:
     if app is not None:
         for finding in offline.part("ops").iter_findings(app):
             yield asdict(finding)
@@ -51,7 +51,7 @@ def _iter_findings(app: Flask | None, cause: str) -> Iterator[dict[str, str]]:
         "hint": "Correct this first; most of the rest is not known before.",
     }
     # What can be said without importing anything.
-    for report in offline.reports_of_plugins(None):
+    for report in offline.reports_of_plugins(context, None):
         if report.problem is not None:
             problem = report.problem
             yield {

@@ -22,6 +22,7 @@ if t.TYPE_CHECKING:
 
     from ..config import Loaded
     from ..discovery import ModuleReport
+    from ..errors import PluginError
     from ..plugins import PluginReport
 
     Reports: t.TypeAlias = Sequence[ModuleReport] | Sequence[PluginReport]
@@ -31,6 +32,8 @@ R = t.TypeVar("R")
 OK, PROBLEMS, CANNOT_RUN = 0, 1, 2
 #: What Flask looks at when nobody names an application.
 APP_FILES = ("wsgi.py", "app.py")
+#: Where the error of the plugin that stopped the start is kept on the ScriptInfo.
+FAILURE = "myapp.failure"
 #: Names one, for `flask` and for `python -m myapp`, where there is none.
 NAME_AN_APP = r"printf 'FLASK_APP=myapp:create_app()\nMYAPP_PROFILE=development\n' >> .env"
 
@@ -68,7 +71,7 @@ def list_plugins(context: click.Context, as_json: bool) -> None:
     """List every plugin with its state, its version, where it comes from and what is wrong with it."""
     app, cause = load_app(context, "myapp.plugins")
     columns = ("name", "state", "version", "mount", "origin")
-    _finish(context, "plugins", reports_of_plugins(app), columns, as_json, cause)
+    _finish(context, "plugins", reports_of_plugins(context, app), columns, as_json, cause)
 
 
 @plugins.command("new")
@@ -120,6 +123,8 @@ def load_app(context: click.Context, extension: str) -> tuple[Flask | None, str]
     try:
         app = info.load_app()
     except click.ClickException as error:
+        if isinstance(error, part("errors").PluginError):
+            info.data[FAILURE] = error
         return None, error.format_message().strip()
     except BaseException as error:
         # Whatever the team's module raises is what is to be shown.
@@ -149,10 +154,11 @@ def reports_of_modules(app: Flask | None) -> Sequence[ModuleReport]:
     return part("discovery").get_report(app) if app is not None else _known("blueprint modules", known_modules)
 
 
-def reports_of_plugins(app: Flask | None) -> Sequence[PluginReport]:
-    """Return what is known of each plugin; what its manifest says without an app."""
+def reports_of_plugins(context: click.Context, app: Flask | None) -> Sequence[PluginReport]:
+    """Return what is known of each plugin; without an app what its manifest says, and which one stopped the start."""
     if app is None:
-        return _known("plugins", known_plugins)
+        failure = context.ensure_object(ScriptInfo).data.get(FAILURE)
+        return _known("plugins", lambda: known_plugins(failure=failure))
     trouble = part("ops").look_at_tables(app)
     if trouble:
         click.echo(trouble, err=True)
@@ -166,12 +172,13 @@ def known_modules() -> list[ModuleReport]:
     return [report for package in settings.blueprint_packages for report in scan(package, settings.blueprint_prefixes)]
 
 
-def known_plugins(loaded: Loaded | None = None) -> Sequence[PluginReport]:
+def known_plugins(loaded: Loaded | None = None, failure: PluginError | None = None) -> Sequence[PluginReport]:
     """Return the plugins of the settings, none of which is imported.
 
     :param loaded: the settings, where they are known better than without the app.
+    :param failure: what stopped the start, if it was a plugin.
     """
-    return t.cast("Sequence[PluginReport]", part("plugins").scan_offline(loaded or load_known()))
+    return t.cast("Sequence[PluginReport]", part("plugins").scan_offline(loaded or load_known(), failure))
 
 
 def _known(what: str, find: Callable[[], Sequence[R]]) -> Sequence[R]:

@@ -48,7 +48,7 @@ def inspect_plugin(context: click.Context, name: str, as_json: bool) -> None:
     """
     app, cause = offline.load_app(context, "myapp.plugins")
     loaded = _settings_of(app)
-    report = _find(offline.reports_of_plugins(app), name, cause)
+    report = _find(offline.reports_of_plugins(context, app), name, cause)
     manifest = offline.part("plugins").read_manifests(loaded).get(report.name, {})
     entry = asdict(report) | {
         "decision": offline.part("plugins").read_state(loaded).of(report.name).decision,
@@ -77,7 +77,7 @@ def configure_plugin(context: click.Context, name: str, as_json: bool) -> None:
     """
     app, cause = offline.load_app(context, "myapp.plugins")
     loaded = _settings_of(app)
-    report = _find(offline.reports_of_plugins(app), name, cause)
+    report = _find(offline.reports_of_plugins(context, app), name, cause)
     settings = _describe_settings(loaded, report.name)
     if as_json:
         entry = {"name": report.name, "state": report.state, "settings": settings}

@@ -49,7 +49,7 @@ def why(context: click.Context, subject: str, method: str, as_json: bool) -> Non
         if subject.startswith("/") and not _is_source(subject):
             entries.append(_explain_path(app, subject, method.upper()))
         else:
-            entries.extend(_iter_named(app, subject))
+            entries.extend(_iter_named(context, app, subject))
     except ImportError:
         # A package that the core itself needs is missing; the cause says which.
         if not cause:
@@ -81,8 +81,8 @@ def _explain_path(app: Flask | None, path: str, method: str) -> Entry:
     return entry | {"state": "unknown", "is_problem": True, "reason": reason, "unserved": unserved}
 
 
-def _iter_named(app: Flask | None, name: str) -> Iterator[Entry]:
-    modules, plugins = offline.reports_of_modules(app), offline.reports_of_plugins(app)
+def _iter_named(context: click.Context, app: Flask | None, name: str) -> Iterator[Entry]:
+    modules, plugins = offline.reports_of_modules(app), offline.reports_of_plugins(context, app)
     found = False
     for kind, reports in (("blueprint", modules), ("plugin", plugins)):
         for report in reports:

@@ -22,7 +22,7 @@ from .hooks import HookManager, find_hooks
 from .imports import file_of
 from .live import attach
 from .manifest import problem
-from .plan import Plan, is_needed, is_wanted, make_plan, report_unserved
+from .plan import Plan, add_way_out, is_needed, is_wanted, make_plan, report_unserved
 from .policy import iter_unknown_names, make_policy, operators_policy, refuse_contradictions
 from .report import EXTENSION, PluginReport, PluginState, get_state
 from .scan import from_argument, scan
@@ -116,12 +116,14 @@ def start(app: Flask, attempts: Attempts) -> None:
                     state.hooks.call("myapp_ready", target, app=app, plugin=plugin)
             changed = replace(report, steps=(*report.steps, "ready"))
         except PluginError as error:
+            wrong = problem(error.code, error.summary)
             if report.is_critical:
-                raise error.as_critical() from error
+                loaded = get_config(app)
+                policy = replace(operators_policy(loaded, read_state(loaded)), is_discovered=state.is_discovered)
+                raise error.as_critical(add_way_out(wrong, plugin.name, policy).hint) from error
             if get_config(app).is_strict:
                 raise
             logger.error("The plugin %s is served, but its myapp_ready failed.\n%s", plugin.name, error.traceback)
-            wrong = problem(error.code, error.summary)
             changed = replace(report, state="degraded", problem=wrong, traceback=error.traceback)
         state.reports = tuple(changed if one is report else one for one in state.reports)
 
@@ -176,7 +178,8 @@ def _raise_for_rejected(plan: Plan, attempts: Attempts, is_strict: bool) -> None
             raise PluginError(
                 report.name,
                 wrong.code,
-                str(wrong) if report.is_critical else wrong.summary,
+                wrong.summary,
+                hint=wrong.hint,
                 is_critical=report.is_critical,
                 traceback=failure.traceback if failure else "",
             )

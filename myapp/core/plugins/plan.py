@@ -111,7 +111,8 @@ class _Draft:
         # A second copy is not missed where the first is built and is no less critical; should that fail, nothing is.
         is_spare = served is not None and (served.is_critical or candidate.is_critical is False)
         is_critical = is_needed(candidate, self.policy) and not is_spare
-        wrong = None if wrong is None else _about(candidate.name, wrong)
+        if wrong is not None and is_critical:
+            wrong = add_way_out(wrong, candidate.name, self.policy)
         self.rejected.append(replace(report, reason=reason, problem=wrong, is_critical=is_critical))
 
 
@@ -180,9 +181,16 @@ def is_wanted(candidate: Candidate, policy: Policy) -> bool:
     return name in (policy.allowed or ()) or policy.decisions.get(name) == "enabled"
 
 
-def _about(name: str, wrong: Problem) -> Problem:
-    """Return a problem whose hint names the plugin, where there is a command to be typed."""
-    return replace(wrong, hint=wrong.hint.replace("NAME", name))
+def add_way_out(wrong: Problem, name: str, policy: Policy) -> Problem:
+    """Return the problem of the critical plugin ``name`` with a hint that says also how to start without it."""
+    keys = ["MYAPP_REQUIRED_PLUGINS"] if name in policy.required else []
+    if not policy.is_discovered:
+        keys.append("create_app(plugins=…)")
+    elif name in (policy.allowed or ()):
+        keys.append("MYAPP_PLUGINS")
+    # Against these no decision counts.
+    way = f", take it out of {' and '.join(keys)}." if keys else f": python -m myapp plugins disable --force {name}"
+    return replace(wrong, hint=f"{wrong.hint} To start without it{way}")
 
 
 def _judge(draft: _Draft, candidate: Candidate, taken: Mapping[str, Candidate]) -> None:
@@ -294,5 +302,5 @@ def _iter_missing(candidates: Sequence[Candidate], policy: Policy) -> Iterator[P
             if name in policy.required
             else f"It is critical and was in {policy.expected[name]}; now it is not found."
         )
-        wrong = _about(name, problem("needed-missing", summary))
+        wrong = add_way_out(problem("needed-missing", summary), name, policy)
         yield PluginReport(name, "0", STATES[wrong.code], policy.expected[name], problem=wrong, is_critical=True)

@@ -14,7 +14,9 @@ import pytest
 from flask.cli import ScriptInfo
 
 from myapp.__main__ import main
+from myapp.core.cli.doctor import doctor
 from myapp.core.cli.plugins import plugins
+from myapp.core.cli.why import why
 from tests.runners import runner
 
 if t.TYPE_CHECKING:
@@ -188,6 +190,38 @@ def test_app_that_cannot_boot(run: Callable[..., Result], name: str, tmp_path: P
         assert looked.stderr.splitlines()[-1].endswith("RuntimeError: the app cannot be built")
     migrated = run("migrate", app=fail)
     assert (migrated.exit_code, migrated.stdout) == (2, "")
+
+
+@pytest.mark.usefixtures("outside")
+@pytest.mark.parametrize("strict", [False, True])
+def test_critical_plugin_that_stops_the_start_is_named(
+    run: Callable[..., Result], make_plugin_app: MakeApp, folder: Path, strict: bool
+) -> None:
+    """By each command, with the error, the next step and the command that works as it is printed."""
+    (folder / "guard.py").write_text("__plugin__ = {'critical': True}\n1 / 0", encoding="utf-8")
+    config = {"MYAPP_INSTANCE_PATH": str(folder.parent / "instance")}
+
+    def fails() -> CustomFlask:
+        return make_plugin_app(folder, strict=strict, **config)
+
+    way = "python -m myapp plugins disable --force guard"
+    listed = run("list", "--json", app=fails)
+    found = {entry["name"]: entry for entry in json.loads(listed.stdout)["plugins"]}
+    problem = found["guard"]["problem"]
+    assert (listed.exit_code, found["guard"]["state"], found["shop"]["problem"]) == (2, "broken-import", None)
+    assert (problem["code"], "guard.py:2: ZeroDivisionError" in problem["summary"]) == ("import-failed", True)
+    assert problem["hint"].startswith("Correct what the message names, or install what is missing, and restart. ")
+    assert problem["hint"].endswith(way)
+    inspected = run("inspect", "guard", app=fails).stdout
+    explained = runner().invoke(why, ["guard"], obj=ScriptInfo(create_app=fails)).stdout
+    assert all("import-failed" in text and way in text for text in (inspected, explained))
+    examined = runner().invoke(doctor, ["--json"], obj=ScriptInfo(create_app=fails)).stdout
+    assert [one["id"] for one in json.loads(examined)["doctor"]] == ["app.not-loaded", "plugin.import-failed"]
+    assert strict or listed.stderr.rstrip().endswith(way)
+
+    assert run(*way.split()[4:], app=fails).exit_code == 0
+
+    assert states(run, app=fails)["guard"] == "disabled"
 
 
 def test_critical_plugin_is_not_disabled_by_mistake(run: Callable[..., Result], tmp_path: Path) -> None:

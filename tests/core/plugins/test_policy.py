@@ -264,7 +264,7 @@ def test_critical_plugin_that_is_gone_refuses(instance: str, make_folder: MakeFo
     make_plugin_app(folder, MYAPP_INSTANCE_PATH=instance)
     (folder / "guard.py").unlink()
 
-    with pytest.raises(PluginError, match=r"needed-missing.*python -m myapp plugins disable guard"):
+    with pytest.raises(PluginError, match=r"needed-missing.*python -m myapp plugins disable --force guard"):
         make_plugin_app(folder, MYAPP_INSTANCE_PATH=instance)
 
     other = make_folder("others", {"shop.py": ""})
@@ -281,6 +281,33 @@ def test_required_plugin_that_is_missing_refuses(make_folder: MakeFolder, make_p
     with pytest.raises(PluginError, match="MYAPP_REQUIRED_PLUGINS names it"):
         make_plugin_app(folder, MYAPP_REQUIRED_PLUGINS="guard")
     assert states(make_plugin_app(folder, wanted=["fine"], MYAPP_REQUIRED_PLUGINS="guard")) == {"fine": "active"}
+
+
+@pytest.mark.parametrize("body", ["1 / 0", "def myapp_ready(app, plugin):\n    1 / 0\n"])
+@pytest.mark.parametrize(
+    ("config", "way"),
+    [
+        ({}, ": python -m myapp plugins disable --force guard"),
+        ({"MYAPP_REQUIRED_PLUGINS": "guard"}, ", take it out of MYAPP_REQUIRED_PLUGINS."),
+        ({"MYAPP_PLUGINS": "guard,fine"}, ", take it out of MYAPP_PLUGINS."),
+        (
+            {"MYAPP_REQUIRED_PLUGINS": "guard", "MYAPP_PLUGINS": "guard"},
+            ", take it out of MYAPP_REQUIRED_PLUGINS and MYAPP_PLUGINS.",
+        ),
+        ({"wanted": ["guard"], "MYAPP_PLUGINS": "guard"}, ", take it out of create_app(plugins=…)."),
+    ],
+)
+def test_error_of_a_critical_plugin_says_how_to_start_without_it(
+    config: dict[str, t.Any], way: str, body: str, make_folder: MakeFolder, make_plugin_app: MakeApp
+) -> None:
+    """With what counts there: a decision does not count against the settings."""
+    folder = make_folder("plugins", {"guard.py": CRITICAL + body, "fine.py": ""})
+
+    with pytest.raises(PluginError) as caught:
+        make_plugin_app(folder, **config)
+
+    assert " It is critical: nothing is served without it. Correct what the message names" in str(caught.value)
+    assert str(caught.value).endswith(f" To start without it{way}")
 
 
 @pytest.mark.parametrize("how", ["setting", "list", "decision", "manifest"])

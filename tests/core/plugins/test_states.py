@@ -184,7 +184,7 @@ def test_hint_names_the_plugin(make_folder: MakeFolder, make_plugin_app: MakeApp
     [report] = scan_offline(load(config))
 
     assert report.problem is not None
-    assert "`python -m myapp plugins disable gate`" in report.problem.hint
+    assert "python -m myapp plugins disable --force gate" in report.problem.hint
 
 
 def test_skipped_plugin_is_asked_once_and_leaves_nothing(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
