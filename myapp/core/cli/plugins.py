@@ -122,6 +122,9 @@ def disable_plugin(context: click.Context, name: str, force: bool) -> None:
     consequences = list(_iter_consequences(loaded, reports, report))
     for sentence in consequences:
         click.echo(sentence, err=True)
+    lost = [one.name for one in _find_dependents(loaded, reports, report.name) if not one.is_critical]
+    if lost:
+        click.echo(f"Not loaded without it, because they require it: {', '.join(lost)}.", err=True)
     if consequences and not force and not _is_confirmed(report.name):
         raise click.ClickException(f"Nothing was changed. To disable it all the same: --force {report.name}")
     _decide(loaded, report.name, is_enabled=False)
@@ -230,10 +233,16 @@ def _iter_consequences(loaded: Loaded, reports: Sequence[PluginReport], report: 
     """Yield a sentence for everything that is lost with a plugin and that its operator may not have thought of."""
     if report.is_critical:
         yield f"{report.name} is critical: what it guards is not guarded without it. ({report.summary or 'no summary'})"
-    critical = {one.name for one in reports if one.is_critical and one.state != "disabled"}
-    for name, manifest in sorted(offline.part("plugins").read_manifests(loaded).items()):
-        if report.name in manifest.get("requires", {}) and name in critical:
-            yield f"{name} is critical and requires {report.name}: nothing would start. Disable it first."
+    for one in _find_dependents(loaded, reports, report.name):
+        if one.is_critical:
+            yield f"{one.name} is critical and requires {report.name}: nothing would start. Disable it first."
+
+
+def _find_dependents(loaded: Loaded, reports: Sequence[PluginReport], name: str) -> list[PluginReport]:
+    """Return the plugins that are on and require the plugin ``name``, by name."""
+    manifests = offline.part("plugins").read_manifests(loaded)
+    dependents = [one for one in reports if name in manifests.get(one.name, {}).get("requires", {})]
+    return sorted((one for one in dependents if one.state not in ("disabled", "skipped")), key=lambda one: one.name)
 
 
 def _is_confirmed(name: str) -> bool:

@@ -190,7 +190,7 @@ def add_way_out(wrong: Problem, name: str, policy: Policy) -> Problem:
         keys.append("MYAPP_PLUGINS")
     # Against these no decision counts.
     way = f", take it out of {' and '.join(keys)}." if keys else f": python -m myapp plugins disable --force {name}"
-    return replace(wrong, hint=f"{wrong.hint} To start without it{way}")
+    return replace(wrong, hint=f"{wrong.hint} To start without {name}{way}")
 
 
 def _judge(draft: _Draft, candidate: Candidate, taken: Mapping[str, Candidate]) -> None:
@@ -268,11 +268,16 @@ def _unmet(draft: _Draft, candidate: Candidate) -> tuple[Candidate, Problem] | N
     for name, ranges in candidate.manifest.get("requires", {}).items():
         other = draft.accepted.get(name)
         if other is None:
-            state = next((report.state for report in draft.rejected if report.name == name), "not installed")
-            return candidate, problem("requires-missing", f"It requires {name}, which is not loaded ({state}).")
+            report = next((report for report in draft.rejected if report.name == name), None)
+            state = report.state if report is not None else "not installed"
+            wrong = problem("requires-missing", f"It requires {name}, which is not loaded ({state}).")
+            if report is not None and report.reason:
+                # What is off by somebody's will needs no repair: the reason says by whose, and often how to turn it on.
+                wrong = replace(wrong, hint=f"{name}: {report.reason}")
+            return candidate, wrong
         if not is_in_range(other.version, ranges):
-            summary = f"It requires {name} {ranges}, and there is {other.version}."
-            return candidate, problem("requires-missing", summary)
+            wrong = problem("requires-missing", f"It requires {name} {ranges}, and there is {other.version}.")
+            return candidate, replace(wrong, hint=f"Install {name} {ranges}, or remove this one.")
     return None
 
 

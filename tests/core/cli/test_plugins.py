@@ -242,6 +242,17 @@ def test_what_a_critical_plugin_requires(run: Callable[..., Result], folder: Pat
     assert "guard is critical and requires fine: nothing would start." in refused.stderr
 
 
+def test_what_requires_the_plugin_is_named(run: Callable[..., Result], tmp_path: Path) -> None:
+    """As long as it is on itself; nobody is asked for it, and the way back is told afterwards."""
+    disabled = run("disable", "fine")
+    assert (disabled.exit_code, decisions(tmp_path)) == (0, {"fine": "disabled"})
+    assert disabled.stderr == "Not loaded without it, because they require it: shop.\n"
+    assert "fine: It is disabled by a decision: `flask plugins enable fine` takes that back." in run("list").stdout
+    run("enable", "fine")
+    run("disable", "shop")
+    assert run("disable", "fine").stderr == ""
+
+
 def test_required_plugin_is_not_disabled(run: Callable[..., Result], tmp_path: Path) -> None:
     """The settings contradict that, and nothing would start: not even by force."""
     result = run("disable", "shop", "--force", MYAPP_REQUIRED_PLUGINS="shop")

@@ -307,7 +307,7 @@ def test_error_of_a_critical_plugin_says_how_to_start_without_it(
         make_plugin_app(folder, **config)
 
     assert " It is critical: nothing is served without it. Correct what the message names" in str(caught.value)
-    assert str(caught.value).endswith(f" To start without it{way}")
+    assert str(caught.value).endswith(f" To start without guard{way}")
 
 
 @pytest.mark.parametrize("how", ["setting", "list", "decision", "manifest"])

@@ -64,8 +64,8 @@ PROBLEMS: dict[str, Case] = {
     ),
     "api-version": Case({"shop.py": "__plugin__ = {'api': 9}\n1/0"}, says="version 9 of the plugin API"),
     "requires-missing": Case(
-        {"shop.py": "__plugin__ = {'requires': {'till': ''}}\n1/0", "till.py": "__plugin__ = {'enabled': False}\n1/0"},
-        says="It requires till, which is not loaded (skipped).",
+        {"shop.py": "__plugin__ = {'requires': {'till': ''}}\n1/0"},
+        says="It requires till, which is not loaded (not installed).",
     ),
     "requires-cycle": Case({"shop.py": "__plugin__ = {'after': ['shop']}\n1/0"}, says="It has to come after itself"),
     "hook-unknown": Case({"shop.py": "def myapp_configuer(app, plugin): pass"}, says="Did you mean myapp_configure?"),
@@ -185,6 +185,32 @@ def test_hint_names_the_plugin(make_folder: MakeFolder, make_plugin_app: MakeApp
 
     assert report.problem is not None
     assert "python -m myapp plugins disable --force gate" in report.problem.hint
+
+
+@pytest.mark.parametrize(
+    ("till", "config", "hint"),
+    [
+        (
+            "'enabled': False",
+            {},
+            "till: It is off unless somebody wants it: `flask plugins enable till`, or MYAPP_PLUGINS.",
+        ),
+        ("", {"MYAPP_PLUGINS_DISABLED": "till"}, "till: MYAPP_PLUGINS_DISABLED names it."),
+        ("'version': '1.4'", {}, "Install till >=2, or remove this one."),
+        ("'nam': 1", {}, "Install or repair the plugin that it requires, or remove this one."),
+    ],
+)
+def test_hint_of_what_is_required_is_that_of_the_cause(
+    till: str, config: dict[str, t.Any], hint: str, make_folder: MakeFolder, make_plugin_app: MakeApp
+) -> None:
+    """What is off is turned on, what does not fit is installed, and what is broken is repaired."""
+    files = {"shop.py": "__plugin__ = {'requires': {'till': '>=2'}}", "till.py": f"__plugin__ = {{{till}}}"}
+
+    reports = get_report(make_plugin_app(make_folder("plugins", files), **config))
+
+    [wrong] = [report.problem for report in reports if report.name == "shop"]
+    assert wrong is not None
+    assert (wrong.code, wrong.hint) == ("requires-missing", hint)
 
 
 def test_skipped_plugin_is_asked_once_and_leaves_nothing(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
