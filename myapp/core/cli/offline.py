@@ -159,10 +159,15 @@ def reports_of_plugins(context: click.Context, app: Flask | None) -> Sequence[Pl
     if app is None:
         failure = context.ensure_object(ScriptInfo).data.get(FAILURE)
         return _known("plugins", lambda: known_plugins(failure=failure))
+    look_at_tables(app)
+    return t.cast("Sequence[PluginReport]", part("plugins").get_report(app))
+
+
+def look_at_tables(app: Flask) -> None:
+    """Let the reports of plugins say what is wrong with their tables; print why, when that cannot be found out."""
     trouble = part("ops").look_at_tables(app)
     if trouble:
         click.echo(trouble, err=True)
-    return t.cast("Sequence[PluginReport]", part("plugins").get_report(app))
 
 
 def known_modules() -> list[ModuleReport]:

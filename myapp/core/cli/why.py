@@ -69,6 +69,8 @@ def _is_source(subject: str) -> bool:
 def _explain_path(app: Flask | None, path: str, method: str) -> Entry:
     entry = {"kind": "path", "name": f"{method} {path}", "problem": None}
     if app is not None:
+        # What is wrong with the tables of a plugin is in its report then.
+        offline.look_at_tables(app)
         report = offline.part("ops").explain_path(app, path, method)
         return entry | {"state": str(report.status), "is_problem": report.status >= 400} | asdict(report)
     reports = offline.reports_of_modules(None)

@@ -45,7 +45,8 @@ class Unserved:
 class PathReport:
     """What an app does with a path.
 
-    :param status: what routing answers: 200 for a view, else 308, 404 or 405.
+    :param status: what routing answers: 200 for a view, else 308, 404 or 405; 503 for a view of a plugin whose tables
+        are known not to be those of its code.
     :param view: file and line of the view.
     :param owner: the blueprint module or the plugin that the view belongs to, in words.
     :param methods: those of every rule that matches the path.
@@ -92,11 +93,12 @@ def explain_path(app: Flask, path: str, method: str = "GET") -> PathReport:
     except NotFound:
         closest, unserved = tuple(find_closest(app, path)), tuple(find_unserved(app, path))
         return PathReport(path, method, 404, "No rule matches it.", closest=closest, unserved=unserved)
+    refusal = _find_refusal(app, rule.endpoint)
     return PathReport(
         path,
         method,
-        200,
-        f"The view of {rule.endpoint} answers it.",
+        503 if refusal else 200,
+        refusal or f"The view of {rule.endpoint} answers it.",
         rule.rule,
         rule.endpoint,
         place_of(app.view_functions[rule.endpoint]),
@@ -131,6 +133,16 @@ def place_of(view: t.Any) -> str:
         return f"{inspect.getsourcefile(target)}:{inspect.getsourcelines(target)[1]}"
     except (TypeError, OSError):
         return ""
+
+
+def _find_refusal(app: Flask, endpoint: str) -> str:
+    """Return why a view is not asked although a rule leads to it; nothing when it is."""
+    owner = discovery.get_ownership(app).blueprints.get(endpoint.rpartition(".")[0])
+    for report in plugins.get_report(app):
+        is_owner = owner == discovery.Owner("plugin", report.name)
+        if is_owner and report.problem is not None and report.problem.code == "tables-failed":
+            return f"The plugin {report.name} is {report.state} ({report.problem.code}): {report.problem}"
+    return ""
 
 
 def _fill(app: Flask, rule: Rule, segments: list[str]) -> str:

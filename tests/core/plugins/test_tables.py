@@ -14,6 +14,7 @@ from myapp import get_db
 from myapp.core import work
 from myapp.core.cli.doctor import doctor
 from myapp.core.cli.plugins import plugins as plugins_command
+from myapp.core.cli.why import why
 from myapp.core.errors import SchemaError
 from myapp.core.ops import check_health, read_status
 from myapp.core.plugins import get_report
@@ -160,7 +161,7 @@ def test_commands_and_jobs_of_it_are_refused(make: MakeApp) -> None:
     assert ended[jobs["shop"]].state == "done"
 
 
-def test_list_doctor_and_status_say_it(make: MakeApp) -> None:
+def test_list_doctor_why_and_status_say_it(make: MakeApp) -> None:
     """As a problem of the plugin, with its code and the remedy."""
     app = make()
 
@@ -176,6 +177,13 @@ def test_list_doctor_and_status_say_it(make: MakeApp) -> None:
     [finding] = json.loads(run(doctor, "--json").stdout)["doctor"]
     assert (finding["id"], finding["subject"]) == ("plugin.tables-failed", "guests")
     assert "flask plugins disable" in finding["hint"]
+
+    explained = run(why, "/guests/", "--json")
+    [entry] = json.loads(explained.stdout)["why"]
+    assert (explained.exit_code, entry["state"], entry["is_problem"]) == (1, "503", True)
+    assert entry["reason"].startswith("The plugin guests is degraded (tables-failed): A migration of guests fails at ")
+    assert entry["reason"].endswith(finding["hint"])
+    assert run(why, "/shop/").stdout.startswith("path GET /shop/: 200\n")
 
     with app.test_request_context("/status"):
         told = read_status(app, is_complete=True)
