@@ -66,9 +66,10 @@ def iter_findings(app: Flask) -> Iterator[Finding]:
 
 def _iter_settings(app: Flask) -> Iterator[Finding]:
     loaded = get_config(app)
+    meant = dict(plugins.iter_misspelt(app))
     for warning in loaded.warnings:
-        hint = "Rename it or take it away; docs/configuration.md lists the settings."
-        yield Finding("setting.unknown", warning.partition(" ")[0], warning, hint)
+        key, hint = warning.partition(" ")[0], "Rename it or take it away; docs/configuration.md lists the settings."
+        yield Finding("setting.unknown", key, warning, f"Did you mean {meant[key]}?" if key in meant else hint)
     if loaded.settings.safe_mode:
         summary = "MYAPP_SAFE_MODE is on: no plugin is loaded, not even a critical one."
         yield Finding("setting.safe-mode", "MYAPP_SAFE_MODE", summary, "Take it away when the repair is done.")

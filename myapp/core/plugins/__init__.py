@@ -21,6 +21,7 @@ if t.TYPE_CHECKING:
     from .offline import iter_declared as iter_declared
     from .offline import read_manifests as read_manifests
     from .offline import scan_offline as scan_offline
+    from .policy import iter_misspelt as iter_misspelt
     from .policy import iter_unknown_names as iter_unknown_names
     from .report import HINTS as HINTS
     from .report import STATES as STATES
@@ -56,6 +57,7 @@ __all__ = [
     "is_discovered",
     "iter_declared",
     "iter_editable",
+    "iter_misspelt",
     "iter_unknown_names",
     "measure",
     "read_manifests",
@@ -86,6 +88,7 @@ _MODULES = {
     "hookimpl": "hookspecs",
     "init_app": "lifecycle",
     "is_discovered": "report",
+    "iter_misspelt": "policy",
     "iter_unknown_names": "policy",
     "measure": "health",
     "read_manifests": "offline",

@@ -23,7 +23,7 @@ from .imports import file_of
 from .live import attach
 from .manifest import problem
 from .plan import Plan, add_way_out, is_needed, is_wanted, make_plan, report_unserved
-from .policy import iter_unknown_names, make_policy, operators_policy, refuse_contradictions
+from .policy import iter_misspelt, iter_unknown_names, make_policy, operators_policy, refuse_contradictions
 from .report import EXTENSION, PluginReport, PluginState, get_state
 from .scan import from_argument, scan
 from .state import read_state, remember_critical
@@ -238,6 +238,8 @@ def _log(app: Flask, reports: Sequence[PluginReport]) -> None:
     """Say what is not as somebody wants it: once, for the app that stands."""
     if get_config(app).settings.safe_mode:
         logger.warning("MYAPP_SAFE_MODE is on: no plugin is loaded.")
+    for key, meant in iter_misspelt(app):
+        logger.warning("%s is ignored. Did you mean %s?", key, meant)
     for _, summary in iter_unknown_names(app):
         logger.warning(summary)
     for report in reports:

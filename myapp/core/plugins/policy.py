@@ -117,3 +117,13 @@ def iter_unknown_names(app: Flask) -> Iterator[tuple[str, str]]:
         if key.startswith("MYAPP_PLUGIN_") and "__" in key and not key.startswith(prefixes):
             name = key.removeprefix("MYAPP_PLUGIN_").partition("__")[0].lower()
             yield key, f"{key} is a setting of {name}, which is no plugin.{did_you_mean(name, known)}"
+
+
+def iter_misspelt(app: Flask) -> Iterator[tuple[str, str]]:
+    """Yield each key that is no setting, and has one ``_`` after the name of a plugin, with the key that was meant."""
+    # The longest first: MYAPP_PLUGIN_SHOP_EU_SIZE is of shop_eu, where there is one, and else of shop.
+    prefixes = sorted((prefix_of(report.name) for report in get_state(app).reports), key=len, reverse=True)
+    for key in sorted(get_config(app).unknown):
+        prefix = next((one for one in prefixes if key.startswith(one[:-1])), "")
+        if prefix:
+            yield key, prefix + key[len(prefix) - 1 :]

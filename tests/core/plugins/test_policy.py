@@ -7,10 +7,12 @@ import typing as t
 
 import pytest
 from click.testing import Result
-from flask.cli import FlaskGroup
+from flask.cli import FlaskGroup, ScriptInfo
 
+from myapp.core.cli.why import why
 from myapp.core.config import load
 from myapp.core.errors import ConfigurationError, PluginError
+from myapp.core.ops import iter_findings
 from myapp.core.plugins import Kept, decide, get_report, iter_unknown_names, read_state
 from tests.runners import runner
 
@@ -415,3 +417,29 @@ def test_names_in_the_order_are_there_once(make_folder: MakeFolder, make_plugin_
     """Twice would wait for itself."""
     with pytest.raises(ConfigurationError, match="MYAPP_PLUGIN_ORDER"):
         make_plugin_app(make_folder("plugins", {}), MYAPP_PLUGIN_ORDER="a-b,c,a_b")
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("MYAPP_PLUGIN_SHOP_PAGE_SIZE", "MYAPP_PLUGIN_SHOP__PAGE_SIZE"),
+        ("MYAPP_PLUGIN_SHOP_EU_SIZE", "MYAPP_PLUGIN_SHOP_EU__SIZE"),
+        ("MYAPP_PLUGIN_SHOPPING_SIZE", ""),
+        ("MYAPP_PLUGIN_DIR", ""),
+    ],
+)
+def test_setting_of_a_plugin_with_one_underscore_is_recognized(
+    key: str, meant: str, make_folder: MakeFolder, make_plugin_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the log, by ``flask doctor`` and by ``flask why``; other keys are left to the core."""
+    manifest = "__plugin__ = {'config': {'size': {}, 'page_size': {}}}"
+    folder = make_folder("plugins", {"shop.py": manifest, "shop_eu.py": manifest})
+
+    app = make_plugin_app(folder, **{key: "3"})
+
+    question = f"Did you mean {meant}?"
+    assert (f"{key} is ignored. {question}" in caplog.messages) is bool(meant)
+    [finding] = [one for one in iter_findings(app) if one.subject == key]
+    assert (finding.id, finding.hint == question) == ("setting.unknown", bool(meant))
+    explained = runner().invoke(why, [key], obj=ScriptInfo(create_app=lambda: app)).stdout
+    assert (question in explained) is bool(meant)
