@@ -13,6 +13,7 @@ import click
 from flask import Blueprint
 from flask.cli import AppGroup
 
+from ..config import get_config
 from ..data import owner_package, register_migrations
 from ..discovery import Clash, Owner, get_ownership
 from ..errors import PluginError
@@ -101,7 +102,8 @@ class Builder:
         steps = self.attempts.steps[name] = ["found", "planned"]
         # Before the import: a plugin that is not configured does not run.
         try:
-            settings = read_settings(self.settings, name, candidate.manifest.get("config", {}))
+            declared, sources = candidate.manifest.get("config", {}), get_config(self.app).sources
+            settings = read_settings(self.settings, name, declared, sources)
         except ValueError as error:
             raise PluginError(name, "settings-invalid", str(error)) from None
         mount = self.prefixes.get(name, candidate.mount).strip("/")

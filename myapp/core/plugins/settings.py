@@ -144,12 +144,16 @@ def iter_settings(name: str, declared: Mapping[str, Mapping[str, t.Any]]) -> Ite
 
 
 def read_settings(
-    config: Mapping[str, t.Any], name: str, declared: Mapping[str, Mapping[str, t.Any]]
+    config: Mapping[str, t.Any],
+    name: str,
+    declared: Mapping[str, Mapping[str, t.Any]],
+    sources: Mapping[str, str] = MappingProxyType({}),
 ) -> PluginSettings:
     """Return the settings of the plugin ``name``, checked against what its manifest declares.
 
     :param config: every key that is set, ``app.config``.
     :param declared: the manifest's ``config``; a plugin that declares nothing gets what is set, unchecked.
+    :param sources: the layer that each key came from, as far as it is known.
     :raises ValueError: with one sentence for each setting that cannot be used, never with a value.
     """
     prefix = prefix_of(name)
@@ -159,7 +163,7 @@ def read_settings(
     if not declared:
         return PluginSettings(given, filter(looks_secret, given))
     problems = [
-        f"{prefix}{key.upper()} is not a setting of {name}.{did_you_mean(key, list(declared))}"
+        f"{_with_source(prefix + key.upper(), sources)} is not a setting of {name}.{did_you_mean(key, list(declared))}"
         for key in sorted(given.keys() - declared.keys())
     ]
     values: dict[str, t.Any] = {}
@@ -168,7 +172,7 @@ def read_settings(
             try:
                 values[key] = check_value(given[key], rule)
             except ValueError as error:
-                problems.append(f"{prefix}{key.upper()}: {error}.")
+                problems.append(f"{_with_source(prefix + key.upper(), sources)}: {error}.")
         elif rule.get("required"):
             problems.append(f"{prefix}{key.upper()}: it is required and not set.")
         else:
@@ -176,6 +180,10 @@ def read_settings(
     if problems:
         raise ValueError(" ".join(problems))
     return PluginSettings(values, (key for key, rule in declared.items() if rule.get("secret")))
+
+
+def _with_source(key: str, sources: Mapping[str, str]) -> str:
+    return f"{key} (from {sources[key]})" if key in sources else key
 
 
 def _default_of(rule: Mapping[str, t.Any]) -> t.Any:

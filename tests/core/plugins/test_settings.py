@@ -105,6 +105,22 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         assert part in str(caught.value)
 
 
+def test_layer_of_what_cannot_be_used_is_named(make_folder: MakeFolder, make_plugin_app: MakeApp) -> None:
+    """As that of a setting of the core; what is not set came from nowhere."""
+    rules = {"size": {"type": "int"}, "key": {"required": True}}
+    folder = make_folder("plugins", {"shop.py": f"__plugin__ = {{'config': {rules}}}"})
+
+    [report] = get_report(make_plugin_app(folder, MYAPP_PLUGIN_SHOP__SIZE="x", MYAPP_PLUGIN_SHOP__SIZES="1"))
+
+    assert report.problem is not None
+    for part in (
+        "MYAPP_PLUGIN_SHOP__SIZE (from the argument of create_app): ",
+        "MYAPP_PLUGIN_SHOP__SIZES (from the argument of create_app) is not a setting of shop.",
+        "MYAPP_PLUGIN_SHOP__KEY: it is required",
+    ):
+        assert part in report.problem.summary
+
+
 def test_settings_of_a_longer_name_are_not_those_of_a_shorter() -> None:
     """MYAPP_PLUGIN_SHOP__EU__SIZE is `size` of the plugin `shop__eu`."""
     given = {"MYAPP_PLUGIN_SHOP__EU__SIZE": "2", "MYAPP_PLUGIN_SHOP__SIZE": "1"}
