@@ -44,7 +44,7 @@ def _with_failure(report: PluginReport, failure: PluginError | None, policy: Pol
     wrong = problem(failure.code, failure.summary)
     if failure.hint:
         wrong = replace(wrong, hint=failure.hint)
-    elif report.is_critical:
+    elif report.is_critical or failure.is_critical:
         wrong = add_way_out(wrong, report.name, policy)
     return replace(report, state=STATES[failure.code], problem=wrong, traceback=failure.traceback)
 

@@ -224,6 +224,21 @@ def test_critical_plugin_that_stops_the_start_is_named(
     assert states(run, app=fails)["guard"] == "disabled"
 
 
+@pytest.mark.usefixtures("outside")
+def test_plugin_that_turns_out_to_be_critical_is_named(
+    run: Callable[..., Result], make_plugin_app: MakeApp, folder: Path
+) -> None:
+    """Only its import says so; the way to start without it is there all the same."""
+    (folder / "guard.py").write_text("if True:\n    __plugin__ = {'critical': True}\n", encoding="utf-8")
+    config = {"MYAPP_INSTANCE_PATH": str(folder.parent / "instance")}
+
+    result = run("inspect", "guard", "--json", app=lambda: make_plugin_app(folder, **config))
+
+    [entry] = json.loads(result.stdout)["plugins"]
+    assert (entry["state"], entry["problem"]["code"]) == ("misconfigured", "manifest-invalid")
+    assert entry["problem"]["hint"].endswith("To start without guard: python -m myapp plugins disable --force guard")
+
+
 def test_critical_plugin_is_not_disabled_by_mistake(run: Callable[..., Result], tmp_path: Path) -> None:
     """What that means is said; where nobody can be asked, ``--force`` says yes."""
     refused = run("disable", "guard")
