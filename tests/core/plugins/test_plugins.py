@@ -255,7 +255,7 @@ def test_wrong_setting_turns_a_plugin_off(make_folder: MakeFolder, make_plugin_a
     report = report_of(app, "shop")
     assert report.state == "misconfigured"
     assert report.problem is not None
-    for text in ("SHOP__PAGE_SIZE: ", "SHOP__TOKEN: ", "Did you mean page_size?"):
+    for text in ("SHOP__PAGE_SIZE (from the argument of create_app): ", "SHOP__TOKEN: ", "Did you mean page_size?"):
         assert text in report.problem.summary
     assert "-77" not in report.problem.summary
 
