@@ -247,8 +247,8 @@ def _identify(distribution: Distribution) -> tuple[str, str]:
     """
     try:
         name, version = distribution.name, distribution.version
-    except UnicodeDecodeError:
-        name = version = None  # type: ignore[assignment]
+    except Exception:  # noqa: BLE001 - a name that is missing is None, and in newer versions of Python an error.
+        name = version = ""
     if name and version:
         return name, version
     # The only place that has the path is not public.
