@@ -120,7 +120,7 @@ def test_two_at_once_write_one_plugin(tmp_path: Path) -> None:
             return str(error)
 
     with ThreadPoolExecutor(4) as pool:
-        for number in range(5):
+        for number in range(25):
             folder = tmp_path / str(number)
             said = list(pool.map(create, [folder] * 4))
             assert said.count("shop") == 1
