@@ -143,15 +143,12 @@ class Attempts:
         data.drop_models(frozenset(filter(modules.has, data.model_packages() - self._packages_before)))
         self._disconnect(modules.has, _receivers())
         self._drop_modules(modules)
-
-    def end(self) -> None:
-        """Take away what everybody has left who is not registered on the app that stands.
-
-        Also the silence: ``logging.config.dictConfig()`` switches all loggers off that are there, unless it is told not
-        to, and with them those that say why a plugin is not served.
-        """
+        # Of everybody: dictConfig() switches off all loggers that are there, also those that say who is not served.
         for logger in _silent_loggers() - self._silent_before:
             logger.disabled = False
+
+    def end(self) -> None:
+        """Take away what everybody has left who is not registered on the app that stands."""
         self.forget([name for name in self._units if name not in self.active])
 
     def abandon(self) -> None:

@@ -253,9 +253,10 @@ def _identify(distribution: Distribution) -> tuple[str, str]:
         return name, version
     # The only place that has the path is not public.
     stem = Path(str(getattr(distribution, "_path", distribution))).stem
-    name, _, version = stem.partition("-")
+    # shop-1.0.dist-info, shop-1.0-py3.12.egg-info
+    name, version, *_ = f"{stem}-0".split("-")
     logger.warning("The METADATA of the distribution %s is missing or cannot be read: install it again.", stem)
-    return name, version or "0"
+    return name, version
 
 
 def _from_entry_point(point: EntryPoint, distribution: str, version: str) -> Candidate:

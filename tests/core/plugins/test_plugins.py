@@ -578,6 +578,9 @@ def test_plugin_silences_nobody(
     before = {one: one.disabled for one in loggers}
     handlers = logging.root.handlers[:]
     try:
+        with pytest.raises(PluginError):
+            make_plugin_app(make_folder("loud", {"bad.py": f"{loud}    raise RuntimeError\n"}), strict=True)
+        is_heard = not logging.getLogger("myapp.plugins").disabled
         make_plugin_app(folder)
     finally:
         for one, is_disabled in before.items():
@@ -585,6 +588,7 @@ def test_plugin_silences_nobody(
         logging.root.handlers[:] = handlers
 
     said = [record.message for record in caplog.records if record.name == "myapp.plugins"]
+    assert is_heard
     assert any("The plugin zzz is not served" in text for text in said)
     assert any("The plugin aaa is not served" in text for text in said) == bool(wrong)
 
